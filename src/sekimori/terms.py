@@ -1,0 +1,162 @@
+"""The nouns of Sekimori, frozen.
+
+Every module speaks in these. They hold data and no behaviour beyond what reads as an adjective of the data.
+Slugs are names people choose (`^[a-z]([a-z0-9-]{0,37}[a-z0-9])?$`); uids are random, immutable and never
+reused (128 bits, 26 characters of lower-case Crockford base32) and are what the ledger, the associated data of
+every ciphertext and the database hold.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Raw, Struct
+
+OPERATOR = "operator"
+"""Owner of what belongs to the company that runs Sekimori; reserved as a tenant name."""
+
+Dialect = Literal["openai", "anthropic"]
+Operation = Literal["chat", "count_tokens"]
+Scope = Literal["read", "write", "admin"]
+Headers = list[tuple[bytes, bytes]]
+"""Header fields in order; names in lower case, values without surrounding white space."""
+
+Condition = Literal["rate_limited", "overloaded", "server_error", "connect_failed", "timed_out", "key_unavailable"]
+"""Why a hop may yield to the next one. `rate_limited` is 429, `overloaded` 529, `server_error` any other 5xx."""
+
+
+class Principal(Struct, frozen=True):
+    """Who calls: one agent of one tenant, and the credential that showed it."""
+
+    tenant: str
+    tenant_uid: str
+    agent: str
+    agent_uid: str
+    credential: str
+    """The public id of the API key (never the key itself)."""
+    scopes: frozenset[Scope]
+
+
+class Ask(Struct, frozen=True):
+    """What is asked, in the caller's dialect; the bytes of every member are untouched."""
+
+    dialect: Dialect
+    operation: Operation
+    model: str
+    """As the caller wrote it: `model` or `provider/model`."""
+    stream: bool
+    members: dict[str, Raw]
+    """Top-level members of the body in the caller's order; values are the caller's own bytes."""
+    needs: frozenset[str] = frozenset()
+    """Capabilities the registry asks for (closed list in dialects/fields)."""
+    output_cap: int | None = None
+    """The caller's own bound on output tokens."""
+    wants_usage_event: bool = False
+    """OpenAI dialect: the caller asked for the extra usage event of a stream."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Caller's headers that the registry lets travel to the provider."""
+    size: int = 0
+    """Bytes of the body as received."""
+
+
+class Origin(Struct, frozen=True):
+    """Where a provider listens. `host` is a DNS name or an IP literal without brackets."""
+
+    scheme: Literal["https", "http"]
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+class Provider(Struct, frozen=True):
+    """One provider contract, compiled from its document and the catalogue."""
+
+    name: str
+    owner: str
+    """`operator` or the tenant's slug."""
+    owner_uid: str
+    """`operator` or the tenant's uid."""
+    catalog: str
+    """Entry of upstream/catalog: decides auth style, paths and prices."""
+    origin: Origin
+    base_path: str
+    """Prefix before the dialect's own path, without trailing slash: `` or `/v1`-less prefix."""
+    dialects: frozenset[Dialect]
+    models: tuple[str, ...]
+    """Names or patterns with `*`."""
+    private: bool = False
+    """True only where the operator's configuration allows this exact host and port despite its address."""
+
+
+class Route(Struct, frozen=True):
+    """One way to serve a call: which key at which provider. The key is named, never held."""
+
+    position: Literal["primary", "fallback"]
+    key: str
+    """`operator/<name>` or `clients/<tenant>/<name>`."""
+    key_uid: str
+    key_owner_uid: str
+    provider: Provider
+    model: str
+    """The model's name as the provider knows it."""
+    yields: frozenset[Condition] = frozenset()
+    """Answers of this hop that let the next one try (empty on the last)."""
+
+
+class Limits(Struct, frozen=True):
+    """What bounds a call's admission; None is unbounded. Scope key -> bound, narrowest first."""
+
+    requests_per_minute: tuple[tuple[str, int], ...] = ()
+    """(`agent:<uid>` | `tenant:<uid>`, requests in any 60 s)."""
+    concurrency: tuple[tuple[str, int], ...] = ()
+
+
+class Grant(Struct, frozen=True):
+    """Leave to make one call. Only policy/decide constructs it."""
+
+    principal: Principal
+    generation: int
+    """Of the policy it was decided on."""
+    dialect: Dialect
+    operation: Operation
+    model: str
+    routes: tuple[Route, ...]
+    """In order; never empty."""
+    limits: Limits
+    reasons: tuple[str, ...]
+    """Why it was granted, a line each; for the record and `explain`."""
+
+
+class Usage(Struct, frozen=True):
+    """Tokens of one hop by the provider's own figures. `input` includes `cached`; `output` includes `reasoning`."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+
+class Check(Struct, frozen=True):
+    """One guard's word on a text."""
+
+    name: str
+    status: Literal["ran", "skipped", "failed_open", "failed_closed"]
+    passed: bool | None = None
+    """None where the check did not run: neither passed nor failed."""
+    confidence: float | None = None
+    reason: str = ""
+
+
+class Verdict(Struct, frozen=True):
+    """What screening said of one direction of a call."""
+
+    allowed: bool
+    checks: tuple[Check, ...]
+    bytes: int = 0
+    """How much text was seen."""
+    reason: str = ""
