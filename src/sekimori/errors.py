@@ -58,6 +58,16 @@ REASONS: Final[dict[str, tuple[int, int]]] = {
     "draining": (83, 503),
     "overloaded": (84, 503),
     "internal": (85, 500),
+    # Control verbs (90–99): what the CLI and the owner's socket answer.
+    "wrong_use": (90, 400),
+    "not_found": (91, 404),
+    "conflict": (92, 409),
+    "document_invalid": (93, 422),
+    "verification_failed": (94, 409),
+    "forbidden": (95, 403),
+    "home_in_use": (96, 503),
+    "home_damaged": (97, 500),
+    "store_unavailable": (98, 503),
 }
 
 
