@@ -1,0 +1,1 @@
+"""The main job, shown and checked step by step against a real language model. `sekimori demo`."""
