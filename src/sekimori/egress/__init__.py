@@ -1,0 +1,1 @@
+"""The one place of sockets to an address that a tenant can influence."""
