@@ -1,0 +1,255 @@
+"""The document kinds: what an operator or a tenant writes down, field by field.
+
+A document is flat YAML whose `kind` names one of the structs below; fields are spelled in camelCase there. The types
+carry their own rules, and the words of each rule (`description`) are what an error says and what docs/resources.md
+shows. A field without a default must be written. Nothing here holds a secret: a `Key` is metadata, its value is put
+into the vault with `sekimori key put`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from sekimori.terms import OPERATOR, Condition, Dialect, Scope
+
+# `\Z` and not `$`: the latter also matches before a trailing line feed, and names stand in paths, logs and headers.
+_SLUG: Final = r"[a-z](?:[a-z0-9-]{0,37}[a-z0-9])?"
+
+Slug = Annotated[
+    str,
+    Meta(
+        pattern=rf"^{_SLUG}\Z",
+        description="lower-case letters, digits and inner hyphens, beginning with a letter, at most 39 characters",
+    ),
+]
+KeyPath = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(?:{OPERATOR}/{_SLUG}|clients/{_SLUG}/{_SLUG})\Z",
+        description="operator/NAME for a key of the operator, clients/TENANT/NAME for a key of a tenant",
+    ),
+]
+ModelPattern = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9*][A-Za-z0-9._:@/*+-]{0,199}\Z",
+        description="a model's name, where * stands for any characters; at most 200 characters, no spaces",
+    ),
+]
+Text = Annotated[str, Meta(max_length=500, description="text of at most 500 printable characters")]
+Url = Annotated[str, Meta(min_length=1, max_length=500, description="a URL of at most 500 characters")]
+Host = Annotated[
+    str,
+    Meta(min_length=1, max_length=253, description="a DNS name or an IP address (IPv6 without brackets)"),
+]
+Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000, description="a whole number from 1 to 1000000000")]
+Dollars = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?:0|[1-9][0-9]{0,5})(?:\.[0-9]{1,9})?\Z",
+        description="US dollars per million tokens as a decimal number with at most 9 decimals, e.g. 2.50",
+    ),
+]
+Day = Annotated[
+    str,
+    Meta(
+        pattern=r"^20[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])\Z",
+        description="a day written YYYY-MM-DD",
+    ),
+]
+CatalogName = Literal["openai", "anthropic", "compatible", "sandbox"]
+
+RESERVED: Final = frozenset(
+    {OPERATOR, "clients", "sekimori", "system", "default", "any", "all", "none", "null", "true", "false", "self", "new"}
+)
+"""Names that tenants, agents and providers may not have: they mean something else in paths, flags or YAML."""
+
+
+class _Document(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel", tag_field="kind"):
+    """What all kinds share: immutable, no field that is not declared."""
+
+
+class Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    """A group of fields within a document."""
+
+
+class HostPort(Part, frozen=True, kw_only=True):
+    """One exact host and port."""
+
+    host: Host
+    port: Port
+
+
+class Price(Part, frozen=True, kw_only=True):
+    """What one model of one catalogue entry costs, in US dollars per million tokens."""
+
+    catalog: CatalogName
+    model: ModelPattern
+    """An exact name: a price is never guessed from a pattern."""
+    input: Dollars
+    output: Dollars
+    cached: Dollars | None = None
+    """Input read from the provider's cache; without it, as `input`."""
+    cache_write: Dollars | None = None
+    """Input written to the provider's cache; without it, as `input`."""
+    source: Url
+    """Where the price is published or agreed; shown beside each cost."""
+    date: Day
+    """The day on which the source said so."""
+
+
+class Operator(_Document, frozen=True, kw_only=True, tag="Operator"):
+    """Deployment-wide settings that are policy. At most one."""
+
+    allow_private: tuple[HostPort, ...] = ()
+    """Hosts and ports that base URLs may name although their address is private, loopback or otherwise special."""
+    prices: tuple[Price, ...] = ()
+    """Prices that replace or add to the built-in table."""
+
+
+class Tenant(_Document, frozen=True, kw_only=True, tag="Tenant"):
+    """A client of the operator."""
+
+    name: Slug
+    mode: Literal["agency", "vpc"]
+    """`agency`: operator keys may serve this tenant where a Route says so. `vpc`: they never do."""
+    vertical: Text = ""
+    """The tenant's line of business."""
+    key_store: Literal["embedded"] = "embedded"
+    """Where the tenant's secrets are kept."""
+    suspended: bool = False
+    """True refuses every call of every agent of the tenant."""
+
+
+class Agent(_Document, frozen=True, kw_only=True, tag="Agent"):
+    """A tenant's program that calls models."""
+
+    tenant: Slug
+    name: Slug
+    purpose: Text = ""
+    """What it is for, in a sentence."""
+    models: tuple[ModelPattern, ...] = ()
+    """Models it may call. A pattern with a slash is compared with `provider/model`, one without with the model's name."""
+    capabilities: tuple[str, ...] = ()
+    """What it may have a provider do beyond a plain call; from the closed list."""
+    scopes: tuple[Scope, ...] = ("read", "write")
+    """The most that any API key of this agent can carry; `write` includes `read`, `admin` includes both."""
+    suspended: bool = False
+    """True refuses every call of the agent."""
+
+
+class Provider(_Document, frozen=True, kw_only=True, tag="Provider"):
+    """A provider contract: where it listens and which models it serves."""
+
+    name: Slug
+    tenant: Slug | None = None
+    """The tenant that owns it and alone may use it; without it, the operator's."""
+    catalog: CatalogName
+    """How it speaks: authentication, paths and prices."""
+    base_url: Url | None = None
+    """As the provider's own SDK takes it, e.g. https://host/v1; without it, the catalogue's."""
+    models: tuple[ModelPattern, ...]
+    """Models it serves."""
+    dialects: tuple[Dialect, ...] | None = None
+    """Dialects it speaks; without it, all that the catalogue names."""
+
+
+class Key(_Document, frozen=True, kw_only=True, tag="Key"):
+    """Metadata of a provider key. The value is put with `sekimori key put PATH`."""
+
+    path: KeyPath
+    provider: Slug
+    """The one provider that this key may ever be sent to."""
+    note: Text = ""
+    """For people."""
+
+
+class Fallback(Part, frozen=True, kw_only=True):
+    """The second key of a route and when it may be used."""
+
+    key: KeyPath
+    provider: Slug | None = None
+    """The provider that the key belongs to; without it, the route's."""
+    when: tuple[Condition, ...] = ("rate_limited", "overloaded")
+    """Answers of the first key that let the second one try."""
+
+
+class Route(_Document, frozen=True, kw_only=True, tag="Route"):
+    """Which key a tenant, or one agent of it, uses at a provider."""
+
+    tenant: Slug
+    agent: Slug | None = None
+    """The agent it is for; without it, every agent of the tenant that has no own."""
+    provider: Slug
+    key: KeyPath
+    fallback: Fallback | None = None
+
+
+class Limit(_Document, frozen=True, kw_only=True, tag="Limit"):
+    """Bounds on admission, for a tenant as a whole or for one agent."""
+
+    tenant: Slug
+    agent: Slug | None = None
+    requests_per_minute: Count | None = None
+    """Requests in any 60 seconds."""
+    concurrency: Count | None = None
+    """Requests at once."""
+
+
+Document = Operator | Tenant | Provider | Key | Agent | Route | Limit
+
+KINDS: Final[dict[str, type[Document]]] = {
+    "Operator": Operator,
+    "Tenant": Tenant,
+    "Provider": Provider,
+    "Key": Key,
+    "Agent": Agent,
+    "Route": Route,
+    "Limit": Limit,
+}
+"""In the order in which exports and diffs list them: what is referred to before what refers."""
+
+
+def owner_of(path: str) -> str | None:
+    """The tenant that a key path belongs to; None for the operator's."""
+    return None if path.startswith(OPERATOR + "/") else path.split("/")[1]
+
+
+def tenant_of(document: Document) -> str | None:
+    """The tenant that a document concerns; None where it is the operator's."""
+    match document:
+        case Operator():
+            return None
+        case Tenant():
+            return document.name
+        case Key():
+            return owner_of(document.path)
+        case _:
+            return document.tenant
+
+
+def name_of(document: Document) -> str:
+    """What tells a document from others of its kind and tenant: a name, a key's path, or `AGENT/PROVIDER`."""
+    match document:
+        case Operator():
+            return OPERATOR
+        case Tenant() | Provider() | Agent():
+            return document.name
+        case Key():
+            return document.path
+        case Route():
+            return f"{document.agent or '*'}/{document.provider}"
+        case Limit():
+            return document.agent or "*"
+
+
+Identity = tuple[str, str, str]
+"""(kind, tenant or '', name)."""
+
+
+def identity(document: Document) -> Identity:
+    """What stays the same when a document is edited."""
+    return type(document).__name__, tenant_of(document) or "", name_of(document)

@@ -1,0 +1,38 @@
+"""What is wrong with documents, said so that the reader can mend it: file, line, field, what, and the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Problem(Struct, frozen=True):
+    """One thing that is wrong, or (level `warning`) that works but is likely not meant."""
+
+    file: str
+    """As the caller named it; empty for a document that comes from the store."""
+    line: int
+    """From 1; 0 where unknown."""
+    subject: str
+    """Which document, e.g. `Agent acme/analyst`; empty where none could be read."""
+    field: str
+    """e.g. `fallback.key` or `models[2]`; empty for the document as a whole."""
+    text: str
+    fix: str
+    level: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        place = f"{self.file or 'stored'}:{self.line}" if self.line else self.file or "stored"
+        parts = [place, "warning" if self.level == "warning" else "", self.subject, self.field, self.text]
+        said = ": ".join(part for part in parts if part)
+        return f"{said} {self.fix}".rstrip()
+
+
+class Invalid(ValueError):
+    """Documents that cannot be used. `problems` holds every error found, in file order; never empty."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))

@@ -1,0 +1,179 @@
+"""YAML, strictly: text in, a tree of plain values with line numbers out.
+
+Only what documents need is read: mappings with distinct text keys, sequences, and scalars. Anchors, aliases, tags and
+merge keys are refused, so no document is larger than it looks (no expansion of aliases) and none names a Python type.
+Scalars follow the YAML 1.2 core schema, not 1.1: `no`, `on` and `12:30` are text and not a boolean or a number, `true`
+and `false` are the only booleans, and a number with a decimal point stays text, exact to the digit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import yaml
+from msgspec import Struct
+from yaml.events import (
+    AliasEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from sekimori.policy.problems import Invalid, Problem
+
+FILE_LIMIT: Final = 8 * 1024 * 1024
+"""Bytes of one file."""
+DEPTH_LIMIT: Final = 8
+"""Levels of nesting; the documents need three."""
+
+_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_INTEGER: Final = re.compile(r"(?:0|-?[1-9][0-9]{0,17})\Z")
+
+Scalar = str | int | bool | None
+
+
+class Node(Struct, frozen=True):
+    """A value and the line on which it begins (from 1)."""
+
+    line: int
+    value: Scalar | tuple[Node, ...] | dict[str, Node]
+
+    @property
+    def sort(self) -> str:
+        """What it is, in words."""
+        match self.value:
+            case None:
+                return "nothing"
+            case bool():
+                return f"the word {str(self.value).lower()}"
+            case int():
+                return "a number"
+            case str():
+                return "text"
+            case tuple():
+                return "a list"
+            case _:
+                return "a group of fields"
+
+
+def read(data: bytes, file: str) -> list[Node]:
+    """The documents of one file. `file` is only for messages. Raises `Invalid`."""
+    if len(data) > FILE_LIMIT:
+        raise _invalid(file, 0, f"is larger than {FILE_LIMIT} bytes.", "Split it into several files.")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _invalid(file, line, "is not UTF-8 text.", "Save the file as UTF-8.") from error
+    try:
+        return list(_Reader(file, yaml.parse(text, Loader=_LOADER)).documents())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 0
+        raise _invalid(
+            file, line, f"is not YAML: {error.problem or error.context}.", "Mind the indentation."
+        ) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        fix = "Remove the control character."
+        raise _invalid(file, line, "contains a character that YAML does not allow.", fix) from error
+
+
+class _Reader:
+    """Events to nodes; recursion is bounded by DEPTH_LIMIT."""
+
+    def __init__(self, file: str, events: Iterator[Event]) -> None:
+        self._file = file
+        self._events = events
+
+    def documents(self) -> Iterator[Node]:
+        for event in self._events:
+            if isinstance(event, DocumentStartEvent):
+                node = self._node(next(self._events), 1)
+                end = next(self._events)
+                assert isinstance(end, DocumentEndEvent)
+                if node.value is not None:  # only comments between two `---`
+                    yield node
+
+    def _node(self, event: Event, depth: int) -> Node:
+        line = _line(event)
+        if isinstance(event, AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise self._refuse(line, "uses an anchor or alias.", "Write the value out.")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise self._refuse(line, f"uses the tag {shown(tag)}.", "Remove it: fields have fixed types.")
+        if isinstance(event, ScalarEvent):
+            return Node(line, _scalar(event.value) if event.implicit[0] else event.value)
+        if depth > DEPTH_LIMIT:
+            raise self._refuse(line, "is nested too deeply.", "Documents are flat.")
+        if isinstance(event, SequenceStartEvent):
+            return Node(line, tuple(self._sequence(depth)))
+        assert isinstance(event, MappingStartEvent)
+        return Node(line, self._mapping(depth))
+
+    def _sequence(self, depth: int) -> Iterator[Node]:
+        for event in self._events:
+            if isinstance(event, SequenceEndEvent):
+                return
+            yield self._node(event, depth + 1)
+
+    def _mapping(self, depth: int) -> dict[str, Node]:
+        members: dict[str, Node] = {}
+        lines: dict[str, int] = {}
+        for event in self._events:
+            if isinstance(event, MappingEndEvent):
+                break
+            line = _line(event)
+            if not isinstance(event, ScalarEvent):
+                raise self._refuse(line, "has a field whose name is not text.", "Write NAME: VALUE.")
+            key = self._node(event, depth + 1)
+            if not isinstance(key.value, str):
+                raise self._refuse(line, f"has a field whose name is {key.sort}.", "Write NAME: VALUE.")
+            if key.value in members:
+                fix = f"Keep this one or the one on line {lines[key.value]}."
+                raise self._refuse(line, f"names {shown(key.value)} twice.", fix)
+            lines[key.value] = line
+            member = self._node(next(self._events), depth + 1)
+            # The line of the field, not of its value: a list begins one line below its name.
+            members[key.value] = Node(line, member.value)
+        return members
+
+    def _refuse(self, line: int, text: str, fix: str) -> Invalid:
+        return _invalid(self._file, line, text, fix)
+
+
+def _line(event: Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
+
+
+def _scalar(text: str) -> Scalar:
+    """A plain scalar by the YAML 1.2 core schema, without its floating-point numbers."""
+    if text in {"", "~", "null"}:
+        return None
+    if text in {"true", "false"}:
+        return text == "true"
+    return int(text) if _INTEGER.match(text) else text
+
+
+def nearest(word: str, known: Iterator[str] | list[str]) -> str:
+    """`Did you mean X?` where one of the known words is close, else the empty string."""
+    close = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+    return f"Did you mean {close[0]}?" if close else ""
+
+
+def shown(value: str, limit: int = 60) -> str:
+    """A foreign string as it may stand in a message: one line, printable, bounded."""
+    cut = value if len(value) <= limit else value[:limit] + "…"
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in cut)
+
+
+def _invalid(file: str, line: int, text: str, fix: str) -> Invalid:
+    return Invalid([Problem(file, line, "", "", text, fix)])
