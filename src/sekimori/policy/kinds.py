@@ -62,11 +62,6 @@ Day = Annotated[
 ]
 CatalogName = Literal["openai", "anthropic", "compatible", "sandbox"]
 
-RESERVED: Final = frozenset(
-    {OPERATOR, "clients", "sekimori", "system", "default", "any", "all", "none", "null", "true", "false", "self", "new"}
-)
-"""Names that tenants, agents and providers may not have: they mean something else in paths, flags or YAML."""
-
 
 class _Document(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel", tag_field="kind"):
     """What all kinds share: immutable, no field that is not declared."""
@@ -132,7 +127,7 @@ class Agent(_Document, frozen=True, kw_only=True, tag="Agent"):
     purpose: Text = ""
     """What it is for, in a sentence."""
     models: tuple[ModelPattern, ...] = ()
-    """Models it may call. A pattern with a slash is compared with `provider/model`, one without with the model's name."""
+    """Models it may call. A pattern with a slash is compared with `provider/model`, one without with the model alone."""
     capabilities: tuple[str, ...] = ()
     """What it may have a provider do beyond a plain call; from the closed list."""
     scopes: tuple[Scope, ...] = ("read", "write")
