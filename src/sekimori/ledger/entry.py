@@ -1,0 +1,423 @@
+"""The bytes of a ledger entry: leaf, payload, commitment, ciphertext. The only place that makes or reads them.
+
+An entry is a public **leaf** (RFC 8785 JSON, what the Merkle tree hashes) and a private **payload** (JSON of one of
+the structs below). The leaf commits to the payload through a salted hash, so a payload can be purged by destroying
+its day key, and nothing in the leaf lets anyone guess what it said. docs/spec/entry.md states every byte; the vectors
+in tests/ledger/vectors hold this module to it. Numbers of the registries stand in ledgers: append, never reuse.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from typing import Annotated, Final, Literal, Protocol
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from sekimori.terms import Dialect, Operation, Scope, Usage, Verdict
+
+VERSION: Final = 1
+MAX_LEAF: Final = 65_535
+"""Bytes; the bound of C2SP entry bundles (two length bytes)."""
+MAX_PAYLOAD: Final = 256 * 1024
+"""Bytes of plaintext; what is larger does not belong in a record."""
+MAX_NUMBER: Final = 2**53 - 1
+"""Largest integer that RFC 8785 (IEEE 754 doubles) carries exactly."""
+SALT: Final = 32
+NONCE: Final = 12
+RANDOM: Final = 10
+"""Random bytes that one id takes."""
+
+# -- classes: how long the payload of an entry is kept (days; retention policy entries may lengthen them) ------------
+
+LOG_INTEGRITY: Final = 1
+LOGIN: Final = 2
+KEY_ACCESS: Final = 3
+AGENT_CREATION: Final = 4
+AGENT_EXECUTION: Final = 5
+CONFIGURATION: Final = 6
+NETWORK_ACCESS: Final = 7
+
+
+class ClassInfo(Struct, frozen=True):
+    """A class of entries."""
+
+    name: str
+    days: int
+    """Default retention of the payload."""
+
+
+CLASSES: Final[dict[int, ClassInfo]] = {
+    LOG_INTEGRITY: ClassInfo("log_integrity", 7 * 365),
+    LOGIN: ClassInfo("login", 365),
+    KEY_ACCESS: ClassInfo("key_access", 365),
+    AGENT_CREATION: ClassInfo("agent_creation", 90),
+    AGENT_EXECUTION: ClassInfo("agent_execution", 90),
+    CONFIGURATION: ClassInfo("configuration", 7 * 365),
+    NETWORK_ACCESS: ClassInfo("network_access", 30),
+}
+
+# -- kinds: what an entry says, and the payload of each (number, schema) ---------------------------------------------
+
+RUN_OPENED: Final = 1
+RUN_CLOSED: Final = 2
+DECIDED: Final = 3
+SETTLED: Final = 4
+REFUSED: Final = 5
+KEY_USED: Final = 6
+PROGRESS: Final = 7
+PROPOSED: Final = 8
+APPLIED: Final = 9
+KEY_CHANGED: Final = 10
+API_KEY_ISSUED: Final = 11
+API_KEY_REVOKED: Final = 12
+KEK_ROTATED: Final = 13
+
+Outcome = Literal["not_sent", "answered", "yielded", "interrupted", "aborted"]
+"""How a hop ended: nothing was sent; answered; gave way to the next hop; the process or its record of the end was
+lost (nobody knows how far it went); cut off by us or by the caller."""
+
+
+class Payload(Struct, frozen=True, kw_only=True):
+    """What an entry says. A changed or added member is a new schema number; readers skip members they do not know."""
+
+
+class RunOpened(Payload):
+    """First entry (n = 0) of a process's run in a log."""
+
+    deployment: str
+    software: str
+    """`sekimori/<version>`."""
+
+
+class RunClosed(Payload):
+    """Last entry of a run in a log."""
+
+    by: Literal["close", "recovery"]
+    interrupted: int
+    """Pairs that were still open and are closed as `interrupted` right before this entry."""
+
+
+class Decided(Payload):
+    """One hop of a call is authorised; durable before anything leaves. Its pair is the `Settled` of (call, hop)."""
+
+    dialect: Dialect
+    operation: Operation
+    model: str
+    """As asked."""
+    stream: bool
+    provider: str
+    provider_model: str
+    """As sent."""
+    key: str
+    """Path of the provider key."""
+    key_uid: str
+    position: Literal["primary", "fallback"]
+    reasons: list[str]
+    """Why it was granted, a line each."""
+    request_bytes: int
+    max_output: int | None
+    """Bound on output tokens that the reservation used; None is unbounded."""
+    verdict: Verdict | None
+    """Of the input's screening."""
+    credential: str
+    """Public id of the API key."""
+
+
+class Settled(Payload):
+    """How that hop ended; durable before the reply's last byte."""
+
+    outcome: Outcome
+    status: int | None = None
+    """HTTP status of the provider; None where none was seen."""
+    reason: int | None = None
+    """Number in errors.REASONS; None where nothing went wrong."""
+    usage: Usage | None = None
+    cost_nano: int | None = None
+    """10^-9 of `currency`; None where no price is known."""
+    currency: str = "USD"
+    price_source: str | None = None
+    ms_first_byte: int | None = None
+    ms_total: int | None = None
+    """None where nobody measured it (closed by recovery)."""
+    released_bytes: int | None = None
+    """Bytes of the reply that the caller was given; None where nobody knows."""
+    verdict: Verdict | None = None
+    """Of the output's screening."""
+    request_id: str | None = None
+
+
+class Refused(Payload):
+    """A call that was not answered; repeats within ten seconds are one more entry with their count."""
+
+    reason: int
+    """Number in errors.REASONS."""
+    text: str
+    status: int
+    dialect: str
+    operation: str
+    model: str
+    count: int
+    first_ms: int
+    last_ms: int
+    credential: str | None = None
+    """Public id; None where the credential was not recognised (never its text)."""
+    detail: list[str] = []
+    repeats: str | None = None
+    """Id of the entry whose repeats these are; None on the first."""
+    verdict: Verdict | None = None
+
+
+class KeyUsed(Payload):
+    """A provider key was lent for a hop. Kept longer than the call; says nothing of its content."""
+
+    key: str
+    key_uid: str
+    key_version: int | None
+    """None where the process ended before it could say (`interrupted`)."""
+    provider: str
+    model: str
+    usage: Usage | None = None
+    cost_nano: int | None = None
+    currency: str = "USD"
+    outcome: Outcome
+
+
+class Progress(Payload):
+    """A long stream is still running (every ten seconds)."""
+
+    ms: int
+    """Since the call began."""
+    released_bytes: int
+
+
+class Change(Struct, frozen=True):
+    """One document of a configuration change."""
+
+    action: Literal["create", "change", "delete"]
+    kind: str
+    tenant: str | None
+    name: str
+
+
+class Proposed(Payload):
+    """A generation is about to be committed; durable before it is."""
+
+    generation: int
+    changes: list[Change]
+    digest: str
+    """Of the whole proposed set of documents: `sha256:<hex>`."""
+
+
+class Applied(Payload):
+    """What became of it."""
+
+    generation: int
+    changes: list[Change]
+    digest: str
+    outcome: Literal["applied", "abandoned"] = "applied"
+    """`abandoned`: recovery found that the generation was never committed."""
+
+
+class KeyChanged(Payload):
+    """A provider key was changed; never a byte of it."""
+
+    action: Literal["put", "rotated", "destroyed", "frozen", "unfrozen"]
+    path: str
+    key_uid: str
+    version: int
+
+
+class ApiKeyIssued(Payload):
+    """An agent was given an API key."""
+
+    credential: str
+    agent: str
+    scopes: list[Scope]
+    expires_ms: int | None
+    note: str = ""
+
+
+class ApiKeyRevoked(Payload):
+    """An API key bites no more."""
+
+    credential: str
+    agent: str
+
+
+class KekRotated(Payload):
+    """The key-encryption key was changed; tenant keys are wrapped anew."""
+
+    old: str
+    new: str
+    """Version ids."""
+    rewrapped: int
+
+
+SCHEMAS: Final[dict[tuple[int, int], type[Payload]]] = {
+    (RUN_OPENED, 1): RunOpened,
+    (RUN_CLOSED, 1): RunClosed,
+    (DECIDED, 1): Decided,
+    (SETTLED, 1): Settled,
+    (REFUSED, 1): Refused,
+    (KEY_USED, 1): KeyUsed,
+    (PROGRESS, 1): Progress,
+    (PROPOSED, 1): Proposed,
+    (APPLIED, 1): Applied,
+    (KEY_CHANGED, 1): KeyChanged,
+    (API_KEY_ISSUED, 1): ApiKeyIssued,
+    (API_KEY_REVOKED, 1): ApiKeyRevoked,
+    (KEK_ROTATED, 1): KekRotated,
+}
+"""(kind, schema) -> payload. What is read may be of any of these."""
+KINDS: Final[dict[int, str]] = {kind: payload.__name__ for (kind, _), payload in SCHEMAS.items()}
+WRITTEN: Final[dict[type[Struct], tuple[int, int]]] = {payload: at for at, payload in SCHEMAS.items()}
+"""Payload -> the (kind, schema) it is written as."""
+
+# -- the leaf --------------------------------------------------------------------------------------------------------
+
+_TOKEN = r"^[A-Za-z0-9][A-Za-z0-9:._/-]{0,127}\Z"
+_UUID7 = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z"
+Token = Annotated[str, Meta(pattern=_TOKEN)]
+"""Needs no escape in JSON: actors, uids, day-key ids. No identifier of a person may stand in one."""
+Uuid7 = Annotated[str, Meta(pattern=_UUID7)]
+Number = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+Small = Annotated[int, Meta(ge=1, le=65_535)]
+
+is_token = re.compile(_TOKEN).match
+is_uuid7 = re.compile(_UUID7).match
+
+
+class Leaf(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Leaf v1. Members stand in RFC 8785 order, so that encoding in declared order is canonical."""
+
+    actor: Token
+    agent: Token | None
+    call: Uuid7 | None
+    class_: Small = field(name="class")
+    commit: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{43}=\Z")]
+    daykey: Token
+    generation: Number
+    hop: Number | None
+    id: Uuid7
+    kind: Small
+    n: Number
+    run: Uuid7
+    schema: Small
+    tenant: Token
+    time: Number
+    """Milliseconds since 1970, by the clock of the writer; order is told by the index, not by this."""
+    v: Literal[1]
+
+
+class Row(Struct, frozen=True):
+    """What the owner's own rows keep of an entry: its place, what it is looked up by, and the encrypted payload."""
+
+    index: int
+    id: str
+    call: str | None
+    kind: int
+    class_: int
+    time: int
+    daykey: str
+    ciphertext: bytes | None
+    """None once purged."""
+
+
+class Malformed(Exception):
+    """Bytes that are not what this specification says; they come from a disk or a stranger, not from a caller."""
+
+
+class Aead(Protocol):
+    """AES-256-GCM under one day key (`cryptography`'s AESGCM)."""
+
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes: ...
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None, /) -> bytes: ...
+
+
+leaf_bytes = msgspec.json.Encoder().encode
+"""Leaf -> its canonical bytes. Does not validate: the writer checks tokens once, where they enter."""
+payload_bytes = msgspec.json.Encoder().encode
+"""Payload -> plaintext bytes. Any JSON that decodes to the schema; the commitment covers the bytes as they are."""
+_leaf = msgspec.json.Decoder(Leaf)
+_payloads = {at: msgspec.json.Decoder(payload) for at, payload in SCHEMAS.items()}
+
+
+def parse_leaf(data: bytes) -> Leaf:
+    """The leaf of exactly these bytes. Raises Malformed on anything that is not the canonical form."""
+    if len(data) > MAX_LEAF:
+        raise Malformed(f"leaf of {len(data)} bytes; at most {MAX_LEAF}")
+    try:
+        leaf = _leaf.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"not a leaf: {error}") from None
+    # One byte string per leaf: spaces, member order, escapes, 1.0 for 1 and base64 with stray bits are all refused.
+    if leaf_bytes(leaf) != data or base64.b64encode(base64.b64decode(leaf.commit)).decode() != leaf.commit:
+        raise Malformed("leaf is not in canonical form")
+    return leaf
+
+
+def parse_payload(kind: int, schema: int, data: bytes) -> Payload | None:
+    """The payload, or None where this version does not know (kind, schema). Raises Malformed."""
+    decoder = _payloads.get((kind, schema))
+    if decoder is None:
+        return None
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"payload of kind {kind} schema {schema}: {error}") from None
+
+
+def commit(salt: bytes, payload: bytes) -> str:
+    """base64 SHA-256(salt ‖ payload). The salt keeps a guessable payload from being tried against the leaf."""
+    return base64.b64encode(hashlib.sha256(salt + payload).digest()).decode()
+
+
+def origin(deployment: str, log: str) -> str:
+    """Name of a log, and of the key that signs its checkpoints."""
+    return f"{deployment}/{log}"
+
+
+def associated(origin: str, id: str) -> bytes:
+    """Associated data of a payload's ciphertext: it opens only as this entry of this log."""
+    return f"{origin}\x00{id}".encode()
+
+
+def seal(aead: Aead, nonce: bytes, salt: bytes, payload: bytes, associated: bytes) -> bytes:
+    """nonce ‖ AES-256-GCM(salt ‖ payload). `nonce` and `salt` must be fresh random bytes."""
+    return nonce + aead.encrypt(nonce, salt + payload, associated)
+
+
+def unseal(aead: Aead, ciphertext: bytes, associated: bytes) -> tuple[bytes, bytes]:
+    """(salt, payload). Raises Malformed where it is too short, cryptography's InvalidTag where it was altered."""
+    if len(ciphertext) < NONCE + SALT + 16:
+        raise Malformed("ciphertext is too short")
+    plain = aead.decrypt(ciphertext[:NONCE], ciphertext[NONCE:], associated)
+    return plain[:SALT], plain[SALT:]
+
+
+class Ids:
+    """UUIDv7 (RFC 9562), strictly increasing within a process, whatever the clock does.
+
+    The 12 bits after the version are a counter that starts at a random value below 2048 in each millisecond.
+    """
+
+    def __init__(self) -> None:
+        self._ms = -1
+        self._counter = 0
+
+    def next(self, now_ms: int, random: bytes) -> str:
+        """The next id. `random` is RANDOM fresh random bytes."""
+        bits = int.from_bytes(random, "big")
+        if now_ms > self._ms:
+            self._ms = now_ms
+            self._counter = bits >> 69
+        else:
+            self._counter += 1
+            if self._counter > 0xFFF:
+                self._ms += 1
+                self._counter = bits >> 69
+        text = f"{self._ms << 80 | 7 << 76 | self._counter << 64 | 2 << 62 | (bits & 0x3FFF_FFFF_FFFF_FFFF):032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
