@@ -1,0 +1,194 @@
+"""One tenant's own rows (and the operator's own): payloads of its log, cursors of followers, usage by day.
+
+A `TenantStore` is made for one uid and can name no other file; the file says whose it is, and one that was put in
+another's place is refused. There is no method that takes SQL or a table's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.dialects.sqlite import insert
+
+from sekimori.db.files import Files, Kind, meta_table
+from sekimori.errors import Fault
+from sekimori.ledger.entry import Row
+
+T = TypeVar("T")
+
+_metadata = sa.MetaData()
+_meta = meta_table(_metadata)
+_entry = sa.Table(
+    "entry",
+    _metadata,
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("call", sa.LargeBinary),
+    sa.Column("kind", sa.Integer, nullable=False),
+    sa.Column("class", sa.Integer, nullable=False),
+    sa.Column("time_ms", sa.Integer, nullable=False),
+    sa.Column("daykey", sa.Text, nullable=False),
+    sa.Column("ciphertext", sa.LargeBinary),
+)
+_cursor = sa.Table(
+    "cursor",
+    _metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+)
+_BY: Final = ("day", "agent", "key", "provider", "model", "currency")
+_SUMS: Final = ("uses", "answered", "input", "output", "cached", "cache_write", "reasoning", "estimated")
+_COSTS: Final = ("cost_nano", "unpriced")
+_usage = sa.Table(
+    "usage",
+    _metadata,
+    *(sa.Column(name, sa.Text, primary_key=True, nullable=False) for name in _BY),
+    *(sa.Column(name, sa.Integer, nullable=False) for name in (*_SUMS, *_COSTS)),
+)
+
+KIND: Final = Kind(_metadata, _meta, {})
+
+By = Literal["day", "agent", "key", "provider", "model", "currency"]
+
+
+class UsageRow(Struct, frozen=True):
+    """What was used, summed. The first six say of what; empty where a report sums over it."""
+
+    day: str = ""
+    """`YYYY-MM-DD`, UTC."""
+    agent: str = ""
+    """The agent's uid."""
+    key: str = ""
+    """Path of the provider key."""
+    provider: str = ""
+    model: str = ""
+    currency: str = ""
+    uses: int = 0
+    """Hops for which the key was lent."""
+    answered: int = 0
+    """Of these, answered whole."""
+    input: int = 0
+    """Tokens, of which `cached` were read from the provider's cache."""
+    output: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    estimated: int = 0
+    """Uses whose tokens are our estimate, because the provider's figures never came."""
+    cost_nano: int = 0
+    """10^-9 of `currency`, of the uses that have a price."""
+    unpriced: int = 0
+    """Uses without a known price: their cost is not in `cost_nano`."""
+
+
+class TenantStore:
+    """Raises `Fault('home_damaged' | 'store_unavailable')` from every method; see `Files.run`."""
+
+    def __init__(self, files: Files, path: Path, uid: str) -> None:
+        self._files = files
+        self.path = path
+        self.uid = uid
+
+    async def create(self) -> None:
+        """Make the file if there is none; durable before a generation names the tenant."""
+        await self._files.create(self.path, KIND, self.uid, {})
+
+    async def check(self) -> None:
+        """Read the file whole. Raises `Fault('home_damaged')`."""
+        await self._files.check(self.path, KIND, self.uid)
+
+    async def put_entries(self, rows: Sequence[Row]) -> None:
+        """Store payloads; a position that is there already stays as it is."""
+        values = [
+            {
+                "position": row.index,
+                "id": _bytes(row.id),
+                "call": None if row.call is None else _bytes(row.call),
+                "kind": row.kind,
+                "class": row.class_,
+                "time_ms": row.time,
+                "daykey": row.daykey,
+                "ciphertext": row.ciphertext,
+            }
+            for row in rows
+        ]
+        if values:
+            statement = insert(_entry).on_conflict_do_nothing(index_elements=["position"])
+            await self._run(lambda connection: connection.execute(statement, values) and None)
+
+    async def entries(self, start: int, end: int) -> list[Row]:
+        """Rows with start <= index < end, by index."""
+        query = sa.select(_entry).where(_entry.c.position >= start, _entry.c.position < end).order_by(_entry.c.position)
+        return await self._run(
+            lambda connection: [
+                Row(
+                    index=position,
+                    id=_text(id),
+                    call=None if call is None else _text(call),
+                    kind=kind,
+                    class_=class_,
+                    time=time_ms,
+                    daykey=daykey,
+                    ciphertext=ciphertext,
+                )
+                for position, id, call, kind, class_, time_ms, daykey, ciphertext in connection.execute(query)
+            ]
+        )
+
+    async def find_entry(self, id: str) -> int | None:
+        """Position of the entry of this id (a UUID in its canonical form)."""
+        query = sa.select(_entry.c.position).where(_entry.c.id == _bytes(id))
+        return await self._run(lambda connection: connection.execute(query).scalar())
+
+    async def cursor(self, name: str) -> int:
+        """The first position that the follower of this name has not taken."""
+        query = sa.select(_cursor.c.position).where(_cursor.c.name == name)
+        return await self._run(lambda connection: connection.execute(query).scalar() or 0)
+
+    async def add_usage(self, name: str, start: int, end: int, rows: Iterable[UsageRow]) -> None:
+        """Add `rows` to the sums and move the cursor `name` from `start` to `end`, in one transaction.
+
+        Raises `Fault('internal')`, changing nothing, where the cursor is not at `start`: nothing is counted twice.
+        """
+        values = [{field: getattr(row, field) for field in (*_BY, *_SUMS, *_COSTS)} for row in rows]
+        added = insert(_usage)
+        summed = {field: _usage.c[field] + added.excluded[field] for field in (*_SUMS, *_COSTS)}
+        upsert = added.on_conflict_do_update(index_elements=list(_BY), set_=summed)
+        moved = insert(_cursor).values(name=name, position=end)
+        moved = moved.on_conflict_do_update(index_elements=["name"], set_={"position": end})
+
+        def work(connection: sa.Connection) -> None:
+            at = connection.execute(sa.select(_cursor.c.position).where(_cursor.c.name == name)).scalar() or 0
+            if at != start:
+                raise Fault("internal", f"The cursor {name} is at {at}, not at {start}.", advice="Restart the server.")
+            if values:
+                connection.execute(upsert, values)
+            connection.execute(moved)
+
+        await self._run(work)
+
+    async def usage(self, by: Sequence[By], since: str, until: str) -> list[UsageRow]:
+        """Sums of the days from `since` to `until` inclusive, by the named columns and the currency, in their order."""
+        columns = [_usage.c[name] for name in dict.fromkeys((*by, "currency"))]
+        sums = [sa.func.sum(_usage.c[name]).label(name) for name in (*_SUMS, *_COSTS)]
+        query = sa.select(*columns, *sums).where(_usage.c.day >= since, _usage.c.day <= until)
+        query = query.group_by(*columns).order_by(*columns)
+        return await self._run(
+            lambda connection: [UsageRow(**row) for row in connection.execute(query).mappings()]  # type: ignore[arg-type]
+        )
+
+    async def _run(self, work: Callable[[sa.Connection], T]) -> T:
+        return await self._files.run(self.path, KIND, self.uid, work)
+
+
+def _bytes(uuid: str) -> bytes:
+    return bytes.fromhex(uuid.replace("-", ""))
+
+
+def _text(uuid: bytes) -> str:
+    text = uuid.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
