@@ -18,8 +18,8 @@ from msgspec import Meta, Struct, structs
 
 from sekimori.policy import kinds
 from sekimori.policy.kinds import KINDS, Document, Identity, identity, name_of, tenant_of
-from sekimori.policy.problems import Invalid, Problem
-from sekimori.policy.reading import Node, nearest, read, shown
+from sekimori.policy.problems import Invalid, Problem, shown
+from sekimori.policy.reading import Node, nearest, read
 
 __all__ = [
     "Change",

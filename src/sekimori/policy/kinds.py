@@ -127,7 +127,7 @@ class Agent(_Document, frozen=True, kw_only=True, tag="Agent"):
     purpose: Text = ""
     """What it is for, in a sentence."""
     models: tuple[ModelPattern, ...] = ()
-    """Models it may call. A pattern with a slash is compared with `provider/model`, one without with the model alone."""
+    """Models it may call. Patterns with a slash are compared with `provider/model`, others with the model alone."""
     capabilities: tuple[str, ...] = ()
     """What it may have a provider do beyond a plain call; from the closed list."""
     scopes: tuple[Scope, ...] = ("read", "write")

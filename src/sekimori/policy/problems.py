@@ -36,3 +36,9 @@ class Invalid(ValueError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def shown(value: str, limit: int = 60) -> str:
+    """A foreign string as it may stand in a message: one line, printable, bounded."""
+    cut = value if len(value) <= limit else value[:limit] + "…"
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in cut)

@@ -27,7 +27,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from sekimori.policy.problems import Invalid, Problem
+from sekimori.policy.problems import Invalid, Problem, shown
 
 FILE_LIMIT: Final = 8 * 1024 * 1024
 """Bytes of one file."""
@@ -167,12 +167,6 @@ def nearest(word: str, known: Iterator[str] | list[str]) -> str:
     """`Did you mean X?` where one of the known words is close, else the empty string."""
     close = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
     return f"Did you mean {close[0]}?" if close else ""
-
-
-def shown(value: str, limit: int = 60) -> str:
-    """A foreign string as it may stand in a message: one line, printable, bounded."""
-    cut = value if len(value) <= limit else value[:limit] + "…"
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in cut)
 
 
 def _invalid(file: str, line: int, text: str, fix: str) -> Invalid:

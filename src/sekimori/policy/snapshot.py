@@ -1,0 +1,317 @@
+"""One generation of policy, compiled for deciding.
+
+`compile` takes the documents of a generation and gives a `Snapshot`; the gateway swaps snapshots in whole. Tenants are
+compiled when first asked for, and the table of a tenant holds nothing but what that tenant may know: its own documents
+and the operator's providers and keys that they name. A decision is made on one table, so there is no lookup in which
+another tenant's documents could be found.
+
+Compiling does not rely on `checks.check` having been run: what does not fit is left out, or marked with a `fault`, and
+decide refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+from sekimori.errors import Fault, Refused
+from sekimori.policy.bases import base_of
+from sekimori.policy.kinds import Agent, Document, Key, Limit, Operator, Provider, Route, Tenant, owner_of, tenant_of
+from sekimori.policy.pattern import matches
+from sekimori.terms import OPERATOR, Dialect, Limits, Origin, Principal, Scope
+from sekimori.terms import Provider as Contract
+from sekimori.upstream.catalog import ENTRIES
+
+if TYPE_CHECKING:
+    from sekimori.policy.decide import Decision
+
+TENANTS_KEPT: Final = 4096
+"""Compiled tenant tables held at once; the one compiled first goes first."""
+DECISIONS_KEPT: Final = 256
+"""Decisions remembered per agent; the oldest goes first."""
+
+_NOWHERE: Final = Origin("https", "invalid", 443)
+"""Stands for the origin of a provider that may not be dialled (RFC 6761: `invalid` never resolves)."""
+
+_INCLUDES: Final[dict[Scope, frozenset[Scope]]] = {
+    "read": frozenset({"read"}),
+    "write": frozenset({"read", "write"}),
+    "admin": frozenset({"read", "write", "admin"}),
+}
+
+
+def included(scopes: Iterable[Scope]) -> frozenset[Scope]:
+    """The scopes and all that they include: `admin` includes `write`, `write` includes `read`."""
+    return frozenset().union(*(_INCLUDES[scope] for scope in scopes))
+
+
+class Known(Struct, frozen=True):
+    """A provider that a tenant may know."""
+
+    contract: Contract
+    fault: str = ""
+    """Why it cannot be used; the empty string where it can."""
+
+    def serves(self, model: str) -> bool:
+        """Whether the contract lists the model."""
+        return any(matches(pattern, model) for pattern in self.contract.models)
+
+
+class KeyEntry(Struct, frozen=True):
+    """A key that a tenant's routes may name."""
+
+    path: str
+    uid: str
+    owner_uid: str
+    provider: str
+    """The one provider that it may be sent to."""
+
+
+class AgentTable:
+    """What decides an agent's calls. Immutable but for the memory of decisions."""
+
+    __slots__ = (
+        "capabilities",
+        "decisions",
+        "limits",
+        "models",
+        "offered",
+        "scopes",
+        "slug",
+        "suspended",
+        "tenant",
+        "uid",
+    )
+
+    def __init__(self, tenant: TenantTable, document: Agent, uid: str, limits: Limits) -> None:
+        self.tenant = tenant
+        self.slug = document.name
+        self.uid = uid
+        self.suspended = document.suspended
+        self.models = document.models
+        self.capabilities = frozenset(document.capabilities)
+        self.scopes = included(document.scopes)
+        self.limits = limits
+        self.decisions: dict[tuple[Any, ...], Decision] = {}
+        self.offered: dict[Dialect, tuple[str, ...]] = {}
+
+    def may_call(self, provider: str, model: str) -> bool:
+        """Whether the agent's document lists the model. A pattern with a slash names the provider too."""
+        full = f"{provider}/{model}"
+        return any(matches(pattern, full if "/" in pattern else model) for pattern in self.models)
+
+    def remember(self, key: tuple[Any, ...], decision: Decision) -> None:
+        """Keep a decision; it holds for the life of the snapshot."""
+        while len(self.decisions) >= DECISIONS_KEPT:
+            del self.decisions[next(iter(self.decisions))]
+        self.decisions[key] = decision
+
+
+class TenantTable:
+    """All that a tenant's calls are decided on."""
+
+    __slots__ = ("agents", "keys", "known", "mode", "routes", "slug", "suspended", "uid")
+
+    def __init__(self, document: Tenant, uid: str) -> None:
+        self.slug = document.name
+        self.uid = uid
+        self.mode = document.mode
+        self.suspended = document.suspended
+        self.known: Mapping[str, Known] = {}
+        """Provider by name: the tenant's own, and the operator's that its routes and keys name."""
+        self.keys: Mapping[str, KeyEntry] = {}
+        """Key by path: the tenant's own and the operator's that its routes name."""
+        self.routes: Mapping[tuple[str | None, str], Route] = {}
+        """Route by (agent or None, provider)."""
+        self.agents: Mapping[str, AgentTable] = {}
+        """Agent by uid."""
+
+    def route(self, agent: str, provider: str) -> Route | None:
+        """The agent's own route to the provider, else the tenant's default."""
+        return self.routes.get((agent, provider)) or self.routes.get((None, provider))
+
+
+def uid_name(document: Document) -> str | None:
+    """Under which name a document's uid is kept; None for kinds that have none."""
+    match document:
+        case Tenant():
+            return f"tenant/{document.name}"
+        case Agent():
+            return f"agent/{document.tenant}/{document.name}"
+        case Key():
+            return f"key/{document.path}"
+        case _:
+            return None
+
+
+def uid_names(documents: Iterable[Document]) -> list[str]:
+    """The names for which `compile` needs a uid."""
+    return [name for document in documents if (name := uid_name(document))]
+
+
+def compile(documents: Iterable[Document], uids: Mapping[str, str], generation: int) -> Snapshot:
+    """A snapshot of a generation. `uids` holds a uid for each of `uid_names(documents)`.
+
+    Raises `Fault('policy_unavailable')` where a uid is missing or stands for two things: deciding on it could take one
+    tenant, agent or key for another.
+    """
+    return Snapshot(documents, uids, generation)
+
+
+class Snapshot:
+    """The policy of one generation."""
+
+    __slots__ = ("_documents", "_operator", "_shared", "_tables", "_tenants", "_uids", "generation")
+
+    def __init__(self, documents: Iterable[Document], uids: Mapping[str, str], generation: int) -> None:
+        self.generation = generation
+        self._operator = Operator()
+        self._shared: list[Provider | Key] = []
+        self._tenants: dict[str, Tenant] = {}
+        self._documents: dict[str, list[Document]] = {}
+        self._tables: dict[str, TenantTable] = {}
+        names = []
+        for document in documents:
+            name = uid_name(document)
+            if name is not None:
+                names.append(name)
+            tenant = tenant_of(document)
+            if isinstance(document, Operator):
+                self._operator = document
+            elif isinstance(document, Provider | Key) and tenant is None:
+                self._shared.append(document)
+            elif tenant is not None:
+                self._documents.setdefault(tenant, []).append(document)
+        self._uids = MappingProxyType({name: _uid(uids, name) for name in names})
+        if len(set(self._uids.values())) != len(self._uids):
+            raise Fault("policy_unavailable", "The policy cannot be used.", advice="A uid stands for two things.")
+        for held in self._documents.values():
+            for document in held:
+                if isinstance(document, Tenant):
+                    self._tenants[self._uids[f"tenant/{document.name}"]] = document
+
+    @property
+    def operator(self) -> Operator:
+        """Deployment-wide settings."""
+        return self._operator
+
+    def tenant_uids(self) -> list[str]:
+        """Of every tenant."""
+        return list(self._tenants)
+
+    def uid(self, name: str) -> str | None:
+        """The uid of `tenant/T`, `agent/T/A` or `key/PATH`."""
+        return self._uids.get(name)
+
+    def tenant(self, uid: str) -> TenantTable | None:
+        """The tenant's table, compiled when first asked for."""
+        table = self._tables.get(uid)
+        if table is None:
+            document = self._tenants.get(uid)
+            if document is None:
+                return None
+            while len(self._tables) >= TENANTS_KEPT:
+                del self._tables[next(iter(self._tables))]
+            table = self._tables[uid] = self._compiled(document, uid)
+        return table
+
+    def agent(self, principal: Principal) -> AgentTable:
+        """The table of the agent that calls.
+
+        Raises `Refused('credential_revoked')` where this generation has no such agent, and
+        `Fault('policy_unavailable')` where the principal's names and uids do not belong together.
+        """
+        table = self._tables.get(principal.tenant_uid) or self.tenant(principal.tenant_uid)
+        agent = table.agents.get(principal.agent_uid) if table is not None else None
+        if table is None or agent is None:
+            raise Refused("credential_revoked", "The agent that this API key was issued to no longer exists.")
+        if table.slug != principal.tenant or agent.slug != principal.agent:
+            raise Fault("policy_unavailable", "The policy cannot be used for this API key.")
+        return agent
+
+    def _compiled(self, document: Tenant, uid: str) -> TenantTable:
+        table = TenantTable(document, uid)
+        own = self._documents[document.name]
+        routes = [item for item in own if isinstance(item, Route)]
+        keys = [item for item in own if isinstance(item, Key)]
+        table.routes = MappingProxyType({(route.agent, route.provider): route for route in routes})
+        table.known = MappingProxyType(self._known(table, own, routes, keys))
+        table.keys = MappingProxyType(self._keys(table, routes, keys))
+        table.agents = MappingProxyType(self._agents(table, own))
+        return table
+
+    def _known(self, table: TenantTable, own: list[Document], routes: list[Route], keys: list[Key]) -> dict[str, Known]:
+        named = {route.provider for route in routes} | {key.provider for key in keys}
+        named |= {route.fallback.provider for route in routes if route.fallback and route.fallback.provider}
+        mine = [item for item in own if isinstance(item, Provider)]
+        theirs = [item for item in self._shared if isinstance(item, Provider) and item.name in named]
+        known: dict[str, Known] = {}
+        for provider in [*mine, *theirs]:
+            compiled = self._provider(provider, table.uid if provider.tenant else OPERATOR)
+            if provider.name in known:
+                # Which of the two a key belongs to cannot be told, and a guess could send it to the other.
+                compiled = Known(compiled.contract, "its name stands for two providers")
+            known[provider.name] = compiled
+        return known
+
+    def _provider(self, document: Provider, owner_uid: str) -> Known:
+        entry = ENTRIES[document.catalog]
+        base = base_of(document, self._operator.allow_private)
+        dialects: frozenset[Dialect] = entry.usual if document.dialects is None else frozenset(document.dialects)
+        fault = f"its base URL is refused: {base}" if isinstance(base, str) else ""
+        return Known(
+            Contract(
+                name=document.name,
+                owner=document.tenant or OPERATOR,
+                owner_uid=owner_uid,
+                catalog=document.catalog,
+                origin=_NOWHERE if isinstance(base, str) else base.origin,
+                base_path="" if isinstance(base, str) else base.path,
+                dialects=dialects & entry.dialects,
+                models=document.models,
+                private=False if isinstance(base, str) else base.private,
+            ),
+            fault,
+        )
+
+    def _keys(self, table: TenantTable, routes: list[Route], keys: list[Key]) -> dict[str, KeyEntry]:
+        named = {route.key for route in routes} | {route.fallback.key for route in routes if route.fallback}
+        shared = [item for item in self._shared if isinstance(item, Key) and item.path in named]
+        return {
+            key.path: KeyEntry(
+                key.path, self._uids[f"key/{key.path}"], table.uid if owner_of(key.path) else OPERATOR, key.provider
+            )
+            for key in [*keys, *shared]
+        }
+
+    def _agents(self, table: TenantTable, own: list[Document]) -> dict[str, AgentTable]:
+        bounds = {item.agent: item for item in own if isinstance(item, Limit)}
+        agents = {}
+        for item in own:
+            if isinstance(item, Agent):
+                uid = self._uids[f"agent/{item.tenant}/{item.name}"]
+                scoped = [(f"agent:{uid}", bounds.get(item.name)), (f"tenant:{table.uid}", bounds.get(None))]
+                limits = Limits(
+                    requests_per_minute=tuple(
+                        (scope, bound.requests_per_minute)
+                        for scope, bound in scoped
+                        if bound is not None and bound.requests_per_minute is not None
+                    ),
+                    concurrency=tuple(
+                        (scope, bound.concurrency)
+                        for scope, bound in scoped
+                        if bound is not None and bound.concurrency is not None
+                    ),
+                )
+                agents[uid] = AgentTable(table, item, uid, limits)
+        return agents
+
+
+def _uid(uids: Mapping[str, str], name: str) -> str:
+    uid = uids.get(name)
+    if not uid:
+        raise Fault("policy_unavailable", "The policy cannot be used.", advice=f"There is no uid for {name}.")
+    return uid
