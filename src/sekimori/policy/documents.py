@@ -18,7 +18,7 @@ from msgspec import Meta, Struct, structs
 
 from sekimori.policy import kinds
 from sekimori.policy.kinds import KINDS, Document, Identity, identity, name_of, tenant_of
-from sekimori.policy.problems import Invalid, Problem, shown
+from sekimori.policy.problems import Invalid, Problem, looks_secret, shown
 from sekimori.policy.reading import Node, nearest, read
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _RANK: Final = {kind: rank for rank, kind in enumerate(KINDS)}
+_SECRET_FIELDS: Final = frozenset({"key", "apikey", "api_key", "secret", "value", "token", "password"})
+_NO_SECRETS: Final = "Documents hold no secrets: `sekimori key put PATH` reads the key from its input."
 _DECODER: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Document)
 
 
@@ -258,6 +260,8 @@ class _Shape:
                 continue
             if name not in fields:
                 fix = nearest(name, list(fields)) or f"Known are {', '.join(fields)}."
+                if shape is kinds.Key and name.lower() in _SECRET_FIELDS:
+                    fix = _NO_SECRETS
                 self._wrong(member, dot + shown(name), "is not a field.", fix)
             elif member.value is None:
                 self._wrong(member, dot + name, "has no value.", "Give one, or remove the line.")
@@ -284,6 +288,8 @@ class _Shape:
             return self._wrong(node, path, f"is {node.sort}, not text.", "Put it in quotes if it is meant.")
         if isinstance(value, str) and not value.isprintable():
             return self._wrong(node, path, "contains a control character.", "Remove it.")
+        if isinstance(value, str) and looks_secret(value):
+            return self._wrong(node, path, "looks like a key.", _NO_SECRETS)
         try:
             return msgspec.convert(value, wanted)
         except msgspec.ValidationError:

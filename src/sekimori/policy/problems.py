@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -38,7 +39,19 @@ class Invalid(ValueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+_SECRET: Final = re.compile(
+    r"\b(?:sk-[A-Za-z0-9_-]{12,}|AIza[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{12,}|(?:gsk|hf|xai|pk|ghp)[_-][A-Za-z0-9]{16,})"
+)
+
+
+def looks_secret(value: str) -> bool:
+    """Whether a text holds what looks like a provider's key. Documents are exported and shown; keys never are."""
+    return _SECRET.search(value) is not None
+
+
 def shown(value: str, limit: int = 60) -> str:
-    """A foreign string as it may stand in a message: one line, printable, bounded."""
+    """A foreign string as it may stand in a message: one line, printable, bounded, and never a key."""
+    if looks_secret(value):
+        return "[looks like a key]"
     cut = value if len(value) <= limit else value[:limit] + "…"
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in cut)

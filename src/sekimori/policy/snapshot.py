@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from sekimori.egress.address import Denied
 from sekimori.errors import Fault, Refused
 from sekimori.policy.bases import base_of
 from sekimori.policy.kinds import Agent, Document, Key, Limit, Operator, Provider, Route, Tenant, owner_of, tenant_of
@@ -261,20 +262,19 @@ class Snapshot:
         entry = ENTRIES[document.catalog]
         base = base_of(document, self._operator.allow_private)
         dialects: frozenset[Dialect] = entry.usual if document.dialects is None else frozenset(document.dialects)
-        fault = f"its base URL is refused: {base}" if isinstance(base, str) else ""
         return Known(
             Contract(
                 name=document.name,
                 owner=document.tenant or OPERATOR,
                 owner_uid=owner_uid,
                 catalog=document.catalog,
-                origin=_NOWHERE if isinstance(base, str) else base.origin,
-                base_path="" if isinstance(base, str) else base.path,
+                origin=_NOWHERE if isinstance(base, Denied) else base.origin,
+                base_path="" if isinstance(base, Denied) else base.path,
                 dialects=dialects & entry.dialects,
                 models=document.models,
-                private=False if isinstance(base, str) else base.private,
+                private=False if isinstance(base, Denied) else base.private,
             ),
-            fault,
+            f"its base URL is refused ({base.reason})" if isinstance(base, Denied) else "",
         )
 
     def _keys(self, table: TenantTable, routes: list[Route], keys: list[Key]) -> dict[str, KeyEntry]:
