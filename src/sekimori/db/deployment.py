@@ -36,20 +36,11 @@ _identity = sa.Table(
     "identity",
     _metadata,
     sa.Column("uid", sa.Text, primary_key=True),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("owner", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("created_ms", sa.Integer, nullable=False),
     sa.Column("retired_ms", sa.Integer),
 )
-sa.Index(
-    "identity_name",
-    _identity.c.kind,
-    _identity.c.owner,
-    _identity.c.name,
-    unique=True,
-    sqlite_where=_identity.c.retired_ms.is_(None),
-)
+sa.Index("identity_name", _identity.c.name, unique=True, sqlite_where=_identity.c.retired_ms.is_(None))
 _apikey = sa.Table(
     "apikey",
     _metadata,
@@ -76,7 +67,7 @@ _GUARDS: Final = {
     "generation_fixed": "BEFORE UPDATE ON generation BEGIN SELECT RAISE(ABORT, 'a generation is immutable'); END",
     "generation_kept": "BEFORE DELETE ON generation BEGIN SELECT RAISE(ABORT, 'a generation is kept'); END",
     "identity_kept": "BEFORE DELETE ON identity BEGIN SELECT RAISE(ABORT, 'a uid is never reused'); END",
-    "identity_fixed": "BEFORE UPDATE OF uid, kind, owner, name, created_ms ON identity "
+    "identity_fixed": "BEFORE UPDATE OF uid, name, created_ms ON identity "
     "BEGIN SELECT RAISE(ABORT, 'a uid is never reused'); END",
     "identity_retired": "BEFORE UPDATE ON identity WHEN OLD.retired_ms IS NOT NULL "
     "BEGIN SELECT RAISE(ABORT, 'a retired uid stays retired'); END",
@@ -102,13 +93,13 @@ class Generation(Struct, frozen=True):
 
 
 class Identity(Struct, frozen=True):
-    """A name and the uid it stands for. `owner` is the tenant's uid, `operator`, or empty for a tenant itself."""
+    """A uid and the name it stands for; a name that is freed and taken again gets another uid."""
 
     uid: str
-    kind: str
-    owner: str
     name: str
+    """`tenant/T`, `agent/T/A` or `key/PATH`, as policy.snapshot.uid_name spells them."""
     created_ms: int
+    retired_ms: int | None = None
 
 
 class ApiKeyRow(Struct, frozen=True):
@@ -208,15 +199,9 @@ class DeploymentStore:
         await self._run(work)
 
     async def identities(self) -> list[Identity]:
-        """Those not retired."""
+        """All there ever were, oldest first; at most one of each name is not retired."""
         columns = [_identity.c[name] for name in Identity.__struct_fields__]
-        query = sa.select(*columns).where(_identity.c.retired_ms.is_(None)).order_by(_identity.c.uid)
-        return await self._run(lambda connection: [Identity(*row) for row in connection.execute(query)])
-
-    async def retired(self) -> list[Identity]:
-        """Those whose documents are gone: their logs and rows stay."""
-        columns = [_identity.c[name] for name in Identity.__struct_fields__]
-        query = sa.select(*columns).where(_identity.c.retired_ms.is_not(None)).order_by(_identity.c.uid)
+        query = sa.select(*columns).order_by(_identity.c.created_ms, _identity.c.uid)
         return await self._run(lambda connection: [Identity(*row) for row in connection.execute(query)])
 
     async def api_keys(self) -> list[ApiKeyRow]:

@@ -177,9 +177,7 @@ class TenantStore:
         sums = [sa.func.sum(_usage.c[name]).label(name) for name in (*_SUMS, *_COSTS)]
         query = sa.select(*columns, *sums).where(_usage.c.day >= since, _usage.c.day <= until)
         query = query.group_by(*columns).order_by(*columns)
-        return await self._run(
-            lambda connection: [UsageRow(**row) for row in connection.execute(query).mappings()]  # type: ignore[arg-type]
-        )
+        return await self._run(lambda connection: [UsageRow(**row) for row in connection.execute(query).mappings()])
 
     async def _run(self, work: Callable[[sa.Connection], T]) -> T:
         return await self._files.run(self.path, KIND, self.uid, work)
