@@ -84,7 +84,7 @@ class Payload(Struct, frozen=True, kw_only=True):
     """What an entry says. A changed or added member is a new schema number; readers skip members they do not know."""
 
 
-class RunOpened(Payload):
+class RunOpened(Payload, frozen=True, kw_only=True):
     """First entry (n = 0) of a process's run in a log."""
 
     deployment: str
@@ -92,7 +92,7 @@ class RunOpened(Payload):
     """`sekimori/<version>`."""
 
 
-class RunClosed(Payload):
+class RunClosed(Payload, frozen=True, kw_only=True):
     """Last entry of a run in a log."""
 
     by: Literal["close", "recovery"]
@@ -100,7 +100,7 @@ class RunClosed(Payload):
     """Pairs that were still open and are closed as `interrupted` right before this entry."""
 
 
-class Decided(Payload):
+class Decided(Payload, frozen=True, kw_only=True):
     """One hop of a call is authorised; durable before anything leaves. Its pair is the `Settled` of (call, hop)."""
 
     dialect: Dialect
@@ -126,7 +126,7 @@ class Decided(Payload):
     """Public id of the API key."""
 
 
-class Settled(Payload):
+class Settled(Payload, frozen=True, kw_only=True):
     """How that hop ended; durable before the reply's last byte."""
 
     outcome: Outcome
@@ -149,7 +149,7 @@ class Settled(Payload):
     request_id: str | None = None
 
 
-class Refused(Payload):
+class Refused(Payload, frozen=True, kw_only=True):
     """A call that was not answered; repeats within ten seconds are one more entry with their count."""
 
     reason: int
@@ -170,7 +170,7 @@ class Refused(Payload):
     verdict: Verdict | None = None
 
 
-class KeyUsed(Payload):
+class KeyUsed(Payload, frozen=True, kw_only=True):
     """A provider key was lent for a hop. Kept longer than the call; says nothing of its content."""
 
     key: str
@@ -185,7 +185,7 @@ class KeyUsed(Payload):
     outcome: Outcome
 
 
-class Progress(Payload):
+class Progress(Payload, frozen=True, kw_only=True):
     """A long stream is still running (every ten seconds)."""
 
     ms: int
@@ -202,7 +202,7 @@ class Change(Struct, frozen=True):
     name: str
 
 
-class Proposed(Payload):
+class Proposed(Payload, frozen=True, kw_only=True):
     """A generation is about to be committed; durable before it is."""
 
     generation: int
@@ -211,7 +211,7 @@ class Proposed(Payload):
     """Of the whole proposed set of documents: `sha256:<hex>`."""
 
 
-class Applied(Payload):
+class Applied(Payload, frozen=True, kw_only=True):
     """What became of it."""
 
     generation: int
@@ -221,7 +221,7 @@ class Applied(Payload):
     """`abandoned`: recovery found that the generation was never committed."""
 
 
-class KeyChanged(Payload):
+class KeyChanged(Payload, frozen=True, kw_only=True):
     """A provider key was changed; never a byte of it."""
 
     action: Literal["put", "rotated", "destroyed", "frozen", "unfrozen"]
@@ -230,7 +230,7 @@ class KeyChanged(Payload):
     version: int
 
 
-class ApiKeyIssued(Payload):
+class ApiKeyIssued(Payload, frozen=True, kw_only=True):
     """An agent was given an API key."""
 
     credential: str
@@ -240,14 +240,14 @@ class ApiKeyIssued(Payload):
     note: str = ""
 
 
-class ApiKeyRevoked(Payload):
+class ApiKeyRevoked(Payload, frozen=True, kw_only=True):
     """An API key bites no more."""
 
     credential: str
     agent: str
 
 
-class KekRotated(Payload):
+class KekRotated(Payload, frozen=True, kw_only=True):
     """The key-encryption key was changed; tenant keys are wrapped anew."""
 
     old: str
@@ -278,15 +278,15 @@ WRITTEN: Final[dict[type[Struct], tuple[int, int]]] = {payload: at for at, paylo
 
 # -- the leaf --------------------------------------------------------------------------------------------------------
 
-_TOKEN = r"^[A-Za-z0-9][A-Za-z0-9:._/-]{0,127}\Z"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9:._/-]{0,127}\Z"
 _UUID7 = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z"
-Token = Annotated[str, Meta(pattern=_TOKEN)]
+Token = Annotated[str, Meta(pattern=_NAME)]
 """Needs no escape in JSON: actors, uids, day-key ids. No identifier of a person may stand in one."""
 Uuid7 = Annotated[str, Meta(pattern=_UUID7)]
 Number = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 Small = Annotated[int, Meta(ge=1, le=65_535)]
 
-is_token = re.compile(_TOKEN).match
+is_token = re.compile(_NAME).match
 is_uuid7 = re.compile(_UUID7).match
 
 

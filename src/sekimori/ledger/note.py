@@ -1,4 +1,4 @@
-"""Signed notes and checkpoints (C2SP signed-note v1.0.0, tlog-checkpoint v1.0.0). Pure; strict: only the canonical form.
+"""Signed notes and checkpoints (C2SP signed-note v1.0.0, tlog-checkpoint v1.0.0). Pure; canonical form only.
 
 <origin>
 <size>
