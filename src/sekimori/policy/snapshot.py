@@ -19,11 +19,14 @@ from msgspec import Struct
 
 from sekimori.egress.address import Denied
 from sekimori.errors import Fault, Refused
+from sekimori.meter.prices import Cost, Rates, rate
+from sekimori.meter.prices import cost as cost_of
 from sekimori.policy.bases import base_of
 from sekimori.policy.kinds import Agent, Document, Key, Limit, Operator, Provider, Route, Tenant, owner_of, tenant_of
 from sekimori.policy.pattern import matches
-from sekimori.terms import OPERATOR, Dialect, Limits, Origin, Principal, Scope
+from sekimori.terms import OPERATOR, Dialect, Limits, Origin, Principal, Scope, Usage
 from sekimori.terms import Provider as Contract
+from sekimori.terms import Route as Hop
 from sekimori.upstream.catalog import ENTRIES
 
 if TYPE_CHECKING:
@@ -165,7 +168,7 @@ def compile(documents: Iterable[Document], uids: Mapping[str, str], generation: 
 class Snapshot:
     """The policy of one generation."""
 
-    __slots__ = ("_documents", "_operator", "_shared", "_tables", "_tenants", "_uids", "generation")
+    __slots__ = ("_documents", "_operator", "_rates", "_shared", "_tables", "_tenants", "_uids", "generation")
 
     def __init__(self, documents: Iterable[Document], uids: Mapping[str, str], generation: int) -> None:
         self.generation = generation
@@ -186,6 +189,19 @@ class Snapshot:
                 self._shared.append(document)
             elif tenant is not None:
                 self._documents.setdefault(tenant, []).append(document)
+        self._rates: Rates = MappingProxyType(
+            {
+                (price.catalog, price.model): rate(
+                    input=price.input,
+                    output=price.output,
+                    cached=price.cached,
+                    cache_write=price.cache_write,
+                    source=price.source,
+                    date=price.date,
+                )
+                for price in self._operator.prices
+            }
+        )
         self._uids = MappingProxyType({name: _uid(uids, name) for name in names})
         if len(set(self._uids.values())) != len(self._uids):
             raise Fault("policy_unavailable", "The policy cannot be used.", advice="A uid stands for two things.")
@@ -198,6 +214,10 @@ class Snapshot:
     def operator(self) -> Operator:
         """Deployment-wide settings."""
         return self._operator
+
+    def cost(self, usage: Usage, route: Hop) -> Cost | None:
+        """What a hop cost by this generation's prices; None where its model has none."""
+        return cost_of(usage, route.provider.catalog, route.model, self._rates)
 
     def tenant_uids(self) -> list[str]:
         """Of every tenant."""

@@ -1,0 +1,283 @@
+"""What does not fit together in a set of documents. `apply` refuses a set that has errors; warnings are shown.
+
+The rules that protect keys stand here so that a wrong document is refused when it is written, and once more in decide,
+which trusts no one to have asked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+from typing import Final
+
+from sekimori.dialects.fields import CAPABILITIES
+from sekimori.egress.address import Denied, classify, parse_host
+from sekimori.identity.names import RESERVED
+from sekimori.policy.bases import base_of
+from sekimori.policy.documents import Documents, Located
+from sekimori.policy.kinds import (
+    Agent,
+    Key,
+    Limit,
+    Operator,
+    Provider,
+    Route,
+    Tenant,
+    owner_of,
+)
+from sekimori.policy.pattern import matches, overlap
+from sekimori.policy.problems import Invalid, Problem, shown
+from sekimori.policy.reading import nearest
+from sekimori.terms import Dialect
+from sekimori.upstream.catalog import ENTRIES
+
+PATTERNS_COMPARED: Final = 64
+"""Patterns with `*` of one provider that are compared with another's for the ambiguity warning; it is advice, and the
+comparison costs the product of their lengths."""
+
+
+def check(documents: Documents) -> list[Problem]:
+    """Every problem of a set, errors first; within those in canonical order. Empty for a set without any."""
+    checker = _Checker(documents)
+    problems = [problem for located in documents.located() for problem in checker.of(located)]
+    return sorted(problems, key=lambda problem: problem.level)
+
+
+def require(documents: Documents) -> list[Problem]:
+    """The warnings of a set. Raises `Invalid` with its errors where it has any."""
+    problems = check(documents)
+    errors = [problem for problem in problems if problem.level == "error"]
+    if errors:
+        raise Invalid(errors)
+    return problems
+
+
+class _Checker:
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self._tenants: dict[str, Tenant] = {}
+        self._agents: dict[str, list[Agent]] = {}
+        self._routes: dict[str, list[Route]] = {}
+        self._providers: dict[tuple[str | None, str], Provider] = {}
+        self._keys: dict[str, Key] = {}
+        self._operator = Operator()
+        for document in documents:
+            match document:
+                case Tenant():
+                    self._tenants[document.name] = document
+                case Agent():
+                    self._agents.setdefault(document.tenant, []).append(document)
+                case Route():
+                    self._routes.setdefault(document.tenant, []).append(document)
+                case Provider():
+                    self._providers[document.tenant, document.name] = document
+                case Key():
+                    self._keys[document.path] = document
+                case Operator():
+                    self._operator = document
+
+    def of(self, located: Located) -> Iterator[Problem]:
+        match located.document:
+            case Operator() as document:
+                yield from self._check_operator(located, document)
+            case Tenant() as document:
+                yield from self._reserved(located, document.name)
+                yield from self._ambiguous(located, document.name, None)
+            case Provider() as document:
+                yield from self._check_provider(located, document)
+            case Key() as document:
+                yield from self._check_key(located, document)
+            case Agent() as document:
+                yield from self._check_agent(located, document)
+            case Route() as document:
+                yield from self._check_route(located, document)
+            case Limit() as document:
+                yield from self._check_limit(located, document)
+
+    def _check_operator(self, located: Located, document: Operator) -> Iterator[Problem]:
+        for number, place in enumerate(document.allow_private):
+            field = f"allowPrivate[{number}].host"
+            host = parse_host(place.host)
+            if isinstance(host, Denied):
+                yield located.problem(field, host.text, host.advice)
+            elif host.name != place.host:
+                yield located.problem(field, f"{shown(place.host)} is not the canonical form.", f"Write {host.name}.")
+            elif host.address is not None:
+                found = classify(host.address)
+                if not found.allowed and not found.allowable:
+                    text = f"{host.name} cannot be allowed ({found.reason.replace('_', ' ')})."
+                    yield located.problem(field, text, "Remove it: no model is served there.")
+        seen: set[tuple[str, str]] = set()
+        for number, price in enumerate(document.prices):
+            if "*" in price.model:
+                text = f"{price.model} is a pattern; a price is for one model."
+                yield located.problem(f"prices[{number}].model", text, "Write the model's exact name.")
+            if (price.catalog, price.model) in seen:
+                text = f"{price.catalog} {price.model} is priced twice."
+                yield located.problem(f"prices[{number}].model", text, "Keep one.")
+            seen.add((price.catalog, price.model))
+
+    def _check_provider(self, located: Located, document: Provider) -> Iterator[Problem]:
+        yield from self._reserved(located, document.name)
+        entry = ENTRIES[document.catalog]
+        if document.tenant is not None:
+            yield from self._tenant(located, document.tenant)
+            if (None, document.name) in self._providers:
+                # A key names its provider by name: with two of one name it could be sent to the other's address.
+                text = f"{document.name} is the name of a provider of the operator."
+                yield located.problem("name", text, "Choose another name.")
+        if not document.models:
+            yield located.problem("models", "lists no model.", 'Write the models it serves, or ["*"] for any.')
+        for number, dialect in enumerate(document.dialects or ()):
+            if dialect not in entry.dialects:
+                text = f"{entry.title} does not speak the {dialect} dialect."
+                yield located.problem(f"dialects[{number}]", text, f"Known are {', '.join(sorted(entry.dialects))}.")
+        if document.dialects == ():
+            yield located.problem("dialects", "lists no dialect.", "Write one, or remove the line.")
+        base = base_of(document, self._operator.allow_private)
+        if isinstance(base, Denied):
+            yield located.problem("baseUrl", base.text, base.advice)
+
+    def _check_key(self, located: Located, document: Key) -> Iterator[Problem]:
+        owner = owner_of(document.path)
+        if owner is not None and owner not in self._tenants:
+            yield from self._tenant(located, owner, "path")
+        elif self._provider(owner, document.provider) is None:
+            yield self._no_provider(located, "provider", owner, document.provider)
+
+    def _check_agent(self, located: Located, document: Agent) -> Iterator[Problem]:
+        yield from self._reserved(located, document.name)
+        if document.tenant not in self._tenants:
+            yield from self._tenant(located, document.tenant)
+            return
+        for number, capability in enumerate(document.capabilities):
+            if capability not in CAPABILITIES:
+                fix = nearest(capability, list(CAPABILITIES)) or f"Known are {', '.join(CAPABILITIES)}."
+                text = f"{shown(capability)} is not a capability."
+                yield located.problem(f"capabilities[{number}]", text, fix)
+        if not document.scopes:
+            yield located.problem("scopes", "lists no scope.", "Write [read, write], or set suspended: true.")
+        if not document.models:
+            yield located.problem("models", "lists none: it can call nothing.", "List its models.", "warning")
+        reached = [(p.name, model) for p in self._reached(document) for model in p.models]
+        for number, pattern in enumerate(document.models):
+            if not any(overlap(pattern, f"{at}/{model}" if "/" in pattern else model) for at, model in reached):
+                text = f"no route of this agent leads to a provider that serves {pattern}."
+                fix = "Add a Route, or mend the name."
+                yield located.problem(f"models[{number}]", text, fix, "warning")
+        yield from self._ambiguous(located, document.tenant, document)
+
+    def _check_route(self, located: Located, document: Route) -> Iterator[Problem]:
+        if document.tenant not in self._tenants:
+            yield from self._tenant(located, document.tenant)
+            return
+        yield from self._agent(located, document.tenant, document.agent)
+        provider = self._provider(document.tenant, document.provider)
+        if provider is None:
+            yield self._no_provider(located, "provider", document.tenant, document.provider)
+        else:
+            yield from self._hop(located, "key", document, document.key, document.provider)
+        fallback = document.fallback
+        if fallback is None:
+            return
+        if fallback.key == document.key:
+            yield located.problem("fallback.key", "is the same key.", "Name another key, or remove the fallback.")
+        if not fallback.when:
+            yield located.problem("fallback.when", "names no condition.", "Write [rate_limited, overloaded].")
+        at = fallback.provider or document.provider
+        if self._provider(document.tenant, at) is not None:
+            yield from self._hop(located, "fallback.key", document, fallback.key, at)
+        elif fallback.provider is not None:
+            yield self._no_provider(located, "fallback.provider", document.tenant, at)
+
+    def _hop(self, located: Located, field: str, route: Route, path: str, provider: str) -> Iterator[Problem]:
+        """The rules of one key at one provider. decide judges them again."""
+        owner = owner_of(path)
+        if owner is not None and owner != route.tenant:
+            text = f"{path} is not a key of {route.tenant}."
+            yield located.problem(field, text, f"Name operator/NAME or clients/{route.tenant}/NAME.")
+            return
+        key = self._keys.get(path)
+        if key is None:
+            mine = [name for name in self._keys if owner_of(name) in {None, route.tenant}]
+            fix = nearest(path, mine) or f"Write a Key document with path: {path}."
+            yield located.problem(field, f"there is no Key document for {path}.", fix)
+            return
+        if key.provider != provider:
+            text = f"{path} belongs to the provider {key.provider} and is never sent to {provider}."
+            yield located.problem(field, text, f"Name a key of {provider}.")
+        elif owner is None and (route.tenant, provider) in self._providers:
+            text = "a key of the operator is never sent to a provider of a tenant."
+            yield located.problem(field, text, f"Name clients/{route.tenant}/NAME.")
+        if owner is None and self._tenants[route.tenant].mode == "vpc":
+            text = f"{path} is a key of the operator, and {route.tenant} is in VPC mode."
+            yield located.problem(field, text, f"Name clients/{route.tenant}/NAME.")
+
+    def _check_limit(self, located: Located, document: Limit) -> Iterator[Problem]:
+        if document.tenant not in self._tenants:
+            yield from self._tenant(located, document.tenant)
+            return
+        yield from self._agent(located, document.tenant, document.agent)
+        if document.requests_per_minute is None and document.concurrency is None:
+            yield located.problem("", "bounds nothing.", "Write requestsPerMinute, concurrency, or both.")
+
+    def _reserved(self, located: Located, name: str) -> Iterator[Problem]:
+        if name in RESERVED:
+            yield located.problem("name", f"{name} is a reserved word.", "Choose another name.")
+
+    def _tenant(self, located: Located, tenant: str, field: str = "tenant") -> Iterator[Problem]:
+        if tenant not in self._tenants:
+            fix = nearest(tenant, list(self._tenants)) or f"Write a Tenant document with name: {tenant}."
+            yield located.problem(field, f"there is no tenant {tenant}.", fix)
+
+    def _agent(self, located: Located, tenant: str, agent: str | None) -> Iterator[Problem]:
+        names = [item.name for item in self._agents.get(tenant, [])]
+        if agent is not None and agent not in names:
+            fix = nearest(agent, names) or f"Write an Agent document with name: {agent}."
+            yield located.problem("agent", f"{tenant} has no agent {agent}.", fix)
+
+    def _provider(self, tenant: str | None, name: str) -> Provider | None:
+        """As a tenant (None: the operator) may name it: its own, or the operator's."""
+        return self._providers.get((tenant, name)) or self._providers.get((None, name))
+
+    def _no_provider(self, located: Located, field: str, tenant: str | None, name: str) -> Problem:
+        # One text for a provider that no one has and one that another tenant has.
+        names = [known for owner, known in self._providers if owner in {None, tenant}]
+        whose = f"{tenant} may use no provider" if tenant else "the operator has no provider"
+        fix = nearest(name, names) or f"Write a Provider document with name: {name}."
+        return located.problem(field, f"{whose} {name}.", fix)
+
+    def _reached(self, agent: Agent) -> list[Provider]:
+        """The providers to which a route of the agent leads."""
+        routes = [r for r in self._routes.get(agent.tenant, []) if r.agent in {None, agent.name}]
+        found = (self._provider(agent.tenant, name) for name in dict.fromkeys(route.provider for route in routes))
+        return [provider for provider in found if provider is not None]
+
+    def _ambiguous(self, located: Located, tenant: str, agent: Agent | None) -> Iterator[Problem]:
+        """Models that several routes of one level serve: plain names of them are refused when called."""
+        level = agent.name if agent else None
+        names = [route.provider for route in self._routes.get(tenant, []) if route.agent == level]
+        providers = [p for p in (self._provider(tenant, name) for name in names) if p is not None]
+        for one, other in combinations(providers, 2):
+            model = _common(one.models, other.models) if _spoken(one) & _spoken(other) else None
+            if model is not None:
+                text = f"{one.name} and {other.name} both serve {model}: a call that names it plainly is refused."
+                fix = f"Agents write {one.name}/MODEL or {other.name}/MODEL; or narrow the providers' models."
+                yield located.problem("", text, fix, "warning")
+
+
+def _spoken(provider: Provider) -> frozenset[Dialect]:
+    return ENTRIES[provider.catalog].usual if provider.dialects is None else frozenset(provider.dialects)
+
+
+def _common(one: Iterable[str], other: Iterable[str]) -> str | None:
+    """A name or pattern of one list of models that overlaps with one of the other."""
+    plain, others = {m for m in one if "*" not in m}, {m for m in other if "*" not in m}
+    stars, other_stars = [m for m in one if "*" in m], [m for m in other if "*" in m]
+    both = sorted(plain & others)
+    both += sorted(m for m in plain if any(matches(star, m) for star in other_stars))
+    both += sorted(m for m in others if any(matches(star, m) for star in stars))
+    if both:
+        return both[0]
+    pairs = ((a, b) for a in stars[:PATTERNS_COMPARED] for b in other_stars[:PATTERNS_COMPARED])
+    return next((a for a, b in pairs if overlap(a, b)), None)
