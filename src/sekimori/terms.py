@@ -83,7 +83,7 @@ class Provider(Struct, frozen=True):
     """Entry of upstream/catalog: decides auth style, paths and prices."""
     origin: Origin
     base_path: str
-    """Prefix before the dialect's own path, without trailing slash: `` or `/v1`-less prefix."""
+    """Path of the base URL as written, without trailing slash; upstream/catalog.target makes the target of it."""
     dialects: frozenset[Dialect]
     models: tuple[str, ...]
     """Names or patterns with `*`."""
@@ -131,7 +131,10 @@ class Grant(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of one hop by the provider's own figures. `input` includes `cached`; `output` includes `reasoning`."""
+    """Tokens of one hop by the provider's own figures.
+
+    `input` includes `cached` and `cache_write`; `output` includes `reasoning`.
+    """
 
     input: int = 0
     output: int = 0
