@@ -123,23 +123,10 @@ _FULL_STOPS: Final = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."}
 
 # Never public DNS: RFC 6761, 6762, 7686, 9476, home.arpa, ICANN's `internal`, and what private networks squat on.
 _SPECIAL_SUFFIXES: Final = frozenset(
-    [
-        "localhost",
-        "localdomain",
-        "local",
-        "internal",
-        "intranet",
-        "private",
-        "corp",
-        "home",
-        "lan",
-        "svc",
-        "arpa",
-        "onion",
-        "alt",
-        "test",
-        "invalid",
-    ]
+    {
+        *("localhost", "localdomain", "local", "internal", "intranet", "private", "corp", "home", "lan", "svc"),
+        *("arpa", "onion", "alt", "test", "invalid"),
+    }
 )
 _TENANT_PORTS: Final = frozenset({443, 8443})
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(/[^?#]*)?(\?[^#]*)?(#.*)?", re.DOTALL)
