@@ -1,0 +1,1 @@
+"""What a call costs, measured against nginx in one run (`make bench`)."""
