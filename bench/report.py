@@ -48,7 +48,7 @@ def cells(row: Row) -> tuple[str, ...]:
         )  # fmt: skip
         shown = [f"{number(base)} µs", f"{number(ours)} µs"]
     note = f"two commits of {number(row.commit_us)} µs taken off" if row.commit_us else ""
-    if row.verdict is None:
+    if row.rounds < ROUNDS_FOR_A_VERDICT:
         note = f"{row.rounds} rounds are no verdict"
     return (
         measure.title,
@@ -57,7 +57,7 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{number(row.value.lower)} to {number(row.value.upper)}",
         f"≤ {measure.gate:g} {unit}",
         row.verdict or "–",
-        "–" if measure.moonshot is None else f"{row.moonshot or '–'} (≤ {measure.moonshot:g})",
+        "–" if row.moonshot is None else f"{row.moonshot} (≤ {measure.moonshot:g})",
         note,
     )
 
