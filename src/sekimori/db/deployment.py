@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import sqlalchemy as sa
 from msgspec import Struct
 
-from sekimori.db.files import Files, Kind, meta_table
+from sekimori.db.files import Files, Kind, made, meta_table
 from sekimori.errors import Fault
 
 T = TypeVar("T")
@@ -132,17 +132,20 @@ class DeploymentStore:
         self._files = files
         self.path = path
 
-    async def create(self, name: str, documents: bytes, digest: str, actor: str, time_ms: int) -> None:
-        """Make the file with generation 0."""
-        await self._files.create(self.path, KIND, OWNER, {"deployment": name, "created_ms": str(time_ms)})
+    async def create(self, name: str, documents: bytes, digest: str, actor: str, time_ms: int) -> bool:
+        """Make the file with generation 0, whole or not at all; False where there is one, which stays."""
 
-        def work(connection: sa.Connection) -> None:
-            if connection.execute(sa.select(_switch.c.generation)).scalar() is None:
-                first = Generation(0, digest, actor, time_ms, documents)
-                connection.execute(sa.insert(_generation), _row(first))
-                connection.execute(sa.insert(_switch), {"one": 1, "generation": 0})
+        def first(connection: sa.Connection) -> None:
+            connection.execute(sa.insert(_generation), _row(Generation(0, digest, actor, time_ms, documents)))
+            connection.execute(sa.insert(_switch), {"one": 1, "generation": 0})
 
-        await self._run(work)
+        values = {"deployment": name, "created_ms": str(time_ms)}
+        return await self._files.create(self.path, KIND, OWNER, values, first)
+
+    @property
+    def made(self) -> bool:
+        """Whether the file was made, as far as a look at it tells."""
+        return made(self.path)
 
     async def check(self) -> None:
         await self._files.check(self.path, KIND, OWNER)
@@ -191,9 +194,8 @@ class DeploymentStore:
             if new:
                 connection.execute(sa.insert(_identity), [_row(one) for one in new])
             if revoked:
-                connection.execute(
-                    sa.update(_apikey).where(_apikey.c.id.in_(revoked)).values(revoked_ms=generation.time_ms)
-                )
+                keys = sa.update(_apikey).where(_apikey.c.id.in_(revoked), _apikey.c.revoked_ms.is_(None))
+                connection.execute(keys.values(revoked_ms=generation.time_ms))
             connection.execute(sa.update(_switch).values(generation=generation.number))
 
         await self._run(work)
@@ -219,12 +221,14 @@ class DeploymentStore:
 
         await self._run(work)
 
-    async def revoke_api_key(self, id: str, time_ms: int, pending: Pending) -> None:
-        """Revoke a key together with the change that is to be recorded."""
+    async def revoke_api_key(self, id: str, time_ms: int, pending: Pending | None) -> None:
+        """Revoke a key that is not revoked yet, together with the change that is to be recorded."""
 
         def work(connection: sa.Connection) -> None:
-            connection.execute(sa.update(_apikey).where(_apikey.c.id == id).values(revoked_ms=time_ms))
-            connection.execute(sa.insert(_pending), _row(pending))
+            one = sa.update(_apikey).where(_apikey.c.id == id, _apikey.c.revoked_ms.is_(None))
+            connection.execute(one.values(revoked_ms=time_ms))
+            if pending is not None:
+                connection.execute(sa.insert(_pending), _row(pending))
 
         await self._run(work)
 

@@ -33,6 +33,15 @@ T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
 
 
+def made(path: Path) -> bool:
+    """Whether a database of ours stands there (the header names it once it was closed or checkpointed)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(72)[68:] == APPLICATION_ID.to_bytes(4, "big")
+    except FileNotFoundError:
+        return False
+
+
 def meta_table(metadata: sa.MetaData) -> sa.Table:
     """Every file says what it is in this table; `owner` is a tenant's uid, `operator` or `deployment`."""
     return sa.Table(
@@ -58,9 +67,11 @@ class Files:
         self._files: OrderedDict[Path, _File] = OrderedDict()
         self._checked: set[Path] = set()
 
-    async def create(self, path: Path, kind: Kind, owner: str, values: dict[str, str]) -> None:
-        """Make a file, durably; finishes what a crash interrupted, and leaves a whole one alone."""
-        await self._run(path, _create(path, kind, owner, values), None, make=True)
+    async def create(
+        self, path: Path, kind: Kind, owner: str, values: dict[str, str], first: Work[object] | None = None
+    ) -> bool:
+        """Make a file with its first rows, in one transaction; False where there is a whole one, which stays."""
+        return await self._run(path, _create(path, kind, owner, values, first), None, make=True)
 
     async def run(self, path: Path, kind: Kind, owner: str, work: Work[T]) -> T:
         """Run `work` in one transaction, committed durably when this returns and rolled back when it raises.
@@ -240,13 +251,13 @@ def _damaged(path: Path, what: str) -> Fault:
     )
 
 
-def _create(path: Path, kind: Kind, owner: str, values: dict[str, str]) -> Work[None]:
-    def work(connection: sa.Connection) -> None:
+def _create(path: Path, kind: Kind, owner: str, values: dict[str, str], first: Work[object] | None) -> Work[bool]:
+    def work(connection: sa.Connection) -> bool:
         application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
         tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
         if application == APPLICATION_ID:
             _check(path, kind, owner, False)(connection)
-            return
+            return False
         if tables:
             raise _damaged(path, "it is not a Sekimori database")
         kind.metadata.create_all(connection)
@@ -256,6 +267,9 @@ def _create(path: Path, kind: Kind, owner: str, values: dict[str, str]) -> Work[
         connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
         rows = {"owner": owner, **values}
         connection.execute(sa.insert(kind.meta), [{"name": name, "value": value} for name, value in rows.items()])
+        if first is not None:
+            first(connection)
+        return True
 
     return work
 
