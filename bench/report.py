@@ -125,6 +125,8 @@ def show(run: Run, console: Console) -> None:
             ("latency and rate", LATENCY_HEAD, latencies(section)),
         ):
             console.print(_table(title, head, rows))
+        for line in section.not_run:
+            console.print(line, style="bold")
         for line in (PEERS_NOTE, *peers(section)) if peers(section) and run.ours != run.base else ():
             console.print(line)
     for profile in run.profiles:
@@ -159,6 +161,7 @@ def fragment(run: Run) -> str:
     for section in run.sections:
         parts += [f"## {section.place.capitalize()}\n", place(section) + ".\n"]
         parts += [_markdown(_HEAD, [cells(row) for row in section.rows]), _markdown(LATENCY_HEAD, latencies(section))]
+        parts += [line + "\n" for line in section.not_run]
         if lines := peers(section):
             parts.append("\n- ".join((PEERS_NOTE + "\n", *lines)) + "\n")
     for profile in run.profiles:

@@ -42,6 +42,8 @@ class Section(Struct):
     place: str
     disk: Disk
     rows: list[Row]
+    not_run: list[str] = []
+    """Measures that could not be taken, each with the reason."""
 
 
 class Step(Struct, frozen=True):

@@ -36,7 +36,7 @@ STEPS: Final[tuple[tuple[str, str], ...]] = (
     ("sekimori.egress", "call the upstream"),
     ("sekimori.http", "HTTP server"),
     ("sekimori.telemetry", "telemetry"),
-    ("sekimori.gateway.walk", "the walk itself"),
+    ("sekimori.gateway", "the walk itself"),
     ("sekimori.db", "followers and rows"),
     ("sekimori.meter", "followers and rows"),
     ("sekimori", "other of ours"),
@@ -53,7 +53,7 @@ def step_of(stack: list[str]) -> str:
 
 
 def read(text: str) -> tuple[Counter[str], Counter[str]]:
-    """Samples by step, and by the innermost function of ours or, in the loop, whatever runs."""
+    """Samples by step, and by the innermost function."""
     steps: Counter[str] = Counter()
     hot: Counter[str] = Counter()
     for line in text.splitlines():

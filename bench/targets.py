@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from bench import traffic
 from bench.process import Broken, Child, accepts, free_ports, wait_for
 
 NGINX: Final = "/usr/sbin/nginx"
-SEKIMORI: Final = str(Path(sys.executable).with_name("sekimori"))
+SEKIMORI: Final = [sys.executable, "-m", "sekimori.cli"]
 READY_S: Final = 30.0
 
 
@@ -158,13 +158,13 @@ class Home:
         }
         documents = path.parent / "documents.yaml"
         documents.write_text(_DOCUMENTS.format(upstream=upstream_port))
-        self.cli("init")
+        self.cli("init", "--name", "bench.example")
         self.cli("apply", "-f", str(documents))
         self.cli("key", "put", "operator/bench", stdin=traffic.PROVIDER_KEY)
-        self.api_key = _api_key(json.loads(self.cli("--json", "apikey", "issue", "bench", "caller")))
+        self.api_key = str(json.loads(self.cli("--json", "apikey", "issue", "bench", "caller"))["key"])
 
     def command(self, *arguments: str) -> list[str]:
-        return [SEKIMORI, "--home", str(self.path), *arguments]
+        return [*SEKIMORI, "--home", str(self.path), *arguments]
 
     def cli(self, *arguments: str, stdin: str = "") -> str:
         """What a verb prints. Raises `Broken` when it fails."""
@@ -177,14 +177,6 @@ class Home:
         return done.stdout
 
 
-def _api_key(shown: Any) -> str:
-    """The key in what `apikey issue --json` prints."""
-    found = [value for value in shown.values() if isinstance(value, str) and value.startswith("sk-sek_")]
-    if len(found) != 1:
-        raise Broken(f"`apikey issue --json` printed no key; its members are {sorted(shown)}")
-    return found[0]
-
-
 class Sekimori(Target):
     """`sekimori serve` as it comes: one process, default settings, guards off, every entry durable."""
 
@@ -195,7 +187,7 @@ class Sekimori(Target):
         self.authorization = home.api_key
         command = home.command("serve", *(["--plane", plane] if plane else []))
         if wrapper:
-            command = [*wrapper, *command[1:]]
+            command = [*wrapper, *command[len(SEKIMORI) :]]
         log = home.path.parent / "serve.log"
         self.child = Child(self.name, command, log, environ=home.environ, stop_s=45)
         try:

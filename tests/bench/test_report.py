@@ -14,7 +14,7 @@ from bench.rounds import Sample
 from bench.sampler import BETWEEN, Sampler
 from bench.steps import OTHER, STEPS, read, step_of
 
-from bench import report
+from bench import report, targets
 
 PLAIN, ADDED = SPEED[0], SPEED[-1]
 
@@ -81,6 +81,19 @@ def test_docs_keep_what_people_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyP
     docs.write_text("no marks")
     with pytest.raises(ValueError, match="lost the lines"):
         report.write_docs(example())
+
+
+def test_what_was_not_measured_is_said() -> None:
+    run = example()
+    run.sections[0].not_run.append("NOT RUN: added p50: no histogram")
+    assert "NOT RUN: added p50: no histogram" in report.fragment(run)
+
+
+def test_a_machine_without_nginx_and_root_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "NGINX", "/nowhere/nginx")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(targets.NotRun, match="apt-get install nginx-light"):
+        targets.find_nginx()
 
 
 def test_a_quick_run_says_that_it_is_no_verdict() -> None:
