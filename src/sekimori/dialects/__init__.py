@@ -1,0 +1,1 @@
+"""The languages agents and providers speak, sans-IO: bytes in, facts out, nothing translated."""
