@@ -106,6 +106,9 @@ class Refused(Refusal):
 class Upstream(Refusal):
     """The provider failed."""
 
+    sent: bool = False
+    """Whether any byte of the request may have left; only where not may it be sent again without asking."""
+
 
 class Fault(Refusal):
     """We failed; nothing left unrecorded."""

@@ -63,7 +63,7 @@ class ClientLimits(Struct, frozen=True, kw_only=True):
     idle_per_key: int = 64
     """Idle connections kept for one (origin, credential)."""
     idle: int = 1024
-    """Idle connections kept in all; the oldest goes first."""
+    """Idle connections kept in all; one more is closed instead of kept."""
     idle_s: float = 50.0
     """How long an idle connection is kept: less than providers' own 60 to 75 s, so that we close first."""
     probe_s: float = 0.5
