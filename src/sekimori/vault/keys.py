@@ -418,7 +418,7 @@ class Keys:
         """Re-wrap every tenant key with a new KEK, or finish the rotation that was begun. See Embedded.rotate_kek."""
         return await self._run(self._store.rotate_kek)
 
-    # -- for the ledger and for API keys ----------------------------------------------------------------------------------
+    # -- for the ledger and for API keys ------------------------------------------------------------------------------
 
     def cached(self, owner_uid: str, class_: int, day: str) -> tuple[str, AESGCM] | None:
         """See DayKeys.cached."""
