@@ -342,12 +342,17 @@ class Connection(asyncio.Protocol):
         )
 
     def send(self, first: bytes, second: bytes = b"", third: bytes = b"") -> None:
-        if self.state == _CLOSED or self.transport.is_closing():
+        """Hand bytes to the transport in one write. Raises CallerLeft."""
+        transport = self.transport
+        if self.state == _CLOSED or transport.is_closing():
             raise CallerLeft("the caller left")
-        if len(second) <= JOIN_BYTES:
-            self.transport.write(first + second + third if first or third else second)
+        if not second:
+            if first:
+                transport.write(first)
+        elif len(second) <= JOIN_BYTES:
+            transport.write(first + second + third)
         else:
-            self.transport.writelines([part for part in (first, second, third) if part])
+            transport.writelines([part for part in (first, second, third) if part])
 
     async def drained(self) -> None:
         while self.paused is not None:

@@ -71,8 +71,13 @@ class Response:
         """
         pieces = self.pieces
         if not pieces:
-            if self.connection is not None:
-                await self.connection.more(self)
+            connection = self.connection
+            if connection is not None:
+                try:
+                    await connection.more()
+                except asyncio.CancelledError:
+                    self.abort()
+                    raise
             if not pieces:
                 if self.end is not None:
                     raise self.end
@@ -171,18 +176,14 @@ class Exchange(asyncio.Protocol):
                 self.fail(failure("upstream_truncated", "The call was abandoned.", sent=True))
             raise
 
-    async def more(self, response: Response) -> None:
-        """Wait until the response has a further piece, or its end."""
-        self._resume()
+    def more(self) -> asyncio.Future[None]:
+        """Done once the response has a further piece, or its end."""
+        if self._paused:
+            self._resume()
         self._buffered = 0
         self.deadline = min(self.pool.clock() + self._idle_s, self._end)
-        self._waiter = self.pool.loop.create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            if self._response is response:
-                self.fail(failure("upstream_truncated", "The call was abandoned.", sent=True))
-            raise
+        self._waiter = waiter = self.pool.loop.create_future()
+        return waiter
 
     def stale(self) -> bool:
         """Whether something waits to be read on this idle connection: its end, or bytes nobody asked for."""

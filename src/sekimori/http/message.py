@@ -122,16 +122,17 @@ class Reply:
             self._left -= len(data)
             if self._left < 0:
                 raise RuntimeError("more content than the length that was stated")
+        head = self._head
+        self._head = b""
         if self._mute:
             data = b""
         if data and self._chunked:
             if len(data) <= JOIN_BYTES:
-                connection.send(self._head, b"%x\r\n%b\r\n" % (len(data), data))
+                connection.send(b"%b%x\r\n%b\r\n" % (head, len(data), data))
             else:
-                connection.send(self._head + b"%x\r\n" % len(data), data, b"\r\n")
-        elif data or self._head:
-            connection.send(self._head, data)
-        self._head = b""
+                connection.send(head + b"%x\r\n" % len(data), data, b"\r\n")
+        elif data or head:
+            connection.send(head, data)
         if connection.paused is not None:
             await connection.drained()
 
@@ -143,17 +144,18 @@ class Reply:
         if self._left >= 0 and self._left != len(data):
             raise RuntimeError("not as much content as the length that was stated")
         self.done = True
-        if self._mute:
-            connection.send(self._head, b"")
-        elif self._chunked:
-            if len(data) <= JOIN_BYTES:
-                end = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else _LAST_CHUNK
-                connection.send(self._head, end)
-            else:
-                connection.send(self._head + b"%x\r\n" % len(data), data, b"\r\n0\r\n\r\n")
-        else:
-            connection.send(self._head, data)
+        head = self._head
         self._head = b""
+        if self._mute:
+            data = b""
+        if not self._chunked:
+            connection.send(head, data)
+        elif not data:
+            connection.send(head + _LAST_CHUNK)
+        elif len(data) <= JOIN_BYTES:
+            connection.send(b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(data), data))
+        else:
+            connection.send(head + b"%x\r\n" % len(data), data, b"\r\n0\r\n\r\n")
         connection.replied()
 
     def abort(self) -> None:
