@@ -36,9 +36,21 @@ from sekimori.upstream.catalog import offers
 MODEL_LENGTH: Final = 256
 """Characters of a model's name; longer ones do not exist."""
 
-STATEFUL: Final = frozenset({"stored_state", "files_by_id", "background"})
-"""Capabilities that name objects kept at the provider. Such an object belongs to one key: a call that needs one never
-moves to another key, and never uses an operator's key, behind which all tenants would share the objects."""
+STATEFUL: Final = frozenset(
+    {
+        "stored_state",
+        "files_by_id",
+        "file_search",
+        "code_interpreter",
+        "background",
+        "unknown_fields",
+        "unknown_tools",
+        "unknown_betas",
+    }
+)
+"""Capabilities that name objects kept at the provider, or may (what the registry does not know is passed on unread).
+Such an object belongs to one key: a call that needs one never moves to another key, and never uses an operator's key,
+behind which all tenants would share the objects."""
 
 _VPC: Final = "keys of the operator are off for a tenant in VPC mode"
 

@@ -99,7 +99,10 @@ def _table(snapshot: Snapshot, tenant: str, agent: str) -> AgentTable:
 
 
 def _providers(table: AgentTable, trace: Trace, routes: tuple[Route, ...]) -> list[Candidate]:
-    used = {route.provider.name: route.position for route in routes}
+    used: dict[str, str] = {}
+    for route in routes:
+        name = route.provider.name
+        used[name] = f"{used[name]} and {route.position}" if name in used else route.position
     found = []
     for name in sorted(table.tenant.known):
         if name in used:
