@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import re
 from typing import Annotated, Final, Literal, Protocol
 
 import msgspec
+from cryptography.exceptions import InvalidTag
 from msgspec import Meta, Struct, field
 
 from sekimori.terms import Dialect, Operation, Scope, Usage, Verdict
@@ -330,6 +332,11 @@ class Malformed(Exception):
     """Bytes that are not what this specification says; they come from a disk or a stranger, not from a caller."""
 
 
+State = Literal["present", "purged", "missing", "altered", "unknown"]
+"""Of a payload: readable and as committed; its day key is destroyed; the key is there but the ciphertext is not; the
+ciphertext is not what was committed; of a schema that this version does not know."""
+
+
 class Aead(Protocol):
     """AES-256-GCM under one day key (`cryptography`'s AESGCM)."""
 
@@ -396,6 +403,22 @@ def unseal(aead: Aead, ciphertext: bytes, associated: bytes) -> tuple[bytes, byt
         raise Malformed("ciphertext is too short")
     plain = aead.decrypt(ciphertext[:NONCE], ciphertext[NONCE:], associated)
     return plain[:SALT], plain[SALT:]
+
+
+def disclose(origin: str, leaf: Leaf, ciphertext: bytes | None, aead: Aead | None) -> tuple[State, Payload | None]:
+    """What can be read of an entry's payload, and whether it is what the leaf committed to. Never raises on bytes."""
+    if aead is None:
+        return "purged", None
+    if ciphertext is None:
+        return "missing", None
+    try:
+        salt, plain = unseal(aead, ciphertext, associated(origin, leaf.id))
+        if not hmac.compare_digest(commit(salt, plain), leaf.commit):
+            return "altered", None
+        payload = parse_payload(leaf.kind, leaf.schema, plain)
+    except (InvalidTag, Malformed):
+        return "altered", None
+    return ("unknown", None) if payload is None else ("present", payload)
 
 
 class Ids:

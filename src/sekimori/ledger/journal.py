@@ -38,6 +38,7 @@ _LENGTH: Final = struct.Struct(">I")
 _ITEM: Final = struct.Struct(">QH")
 _NAME: Final = re.compile(r"([0-9]{16})\.segment\Z")
 _PREPARED: Final = "prepared"
+_CARRIED: Final = "open"
 
 
 class Damaged(Exception):
@@ -153,6 +154,7 @@ class Journal:
         """The current segment takes no more frames: there is none yet, or its successor may exist already."""
         self._chain = 0
         self._preparing: threading.Thread | None = None
+        self._carries = False
         self.next = 0
         """Number of the next entry."""
         self.oldest = 0
@@ -224,6 +226,24 @@ class Journal:
         while self.oldest < min(before, self.current):
             self._disk.remove(self._path(self.oldest))
             self.oldest += 1
+
+    def carry(self, items: Sequence[bytes]) -> None:
+        """Replace the file of items that outlive their segments. Call before `drop`."""
+        if items or self._carries:
+            whole, _ = frame(0, 0, items)
+            self._disk.publish(self._directory / _CARRIED, whole)
+            self._carries = True
+
+    def carried(self) -> list[bytes]:
+        """The items of that file. Raises Damaged, OSError."""
+        path = self._directory / _CARRIED
+        if not path.exists():
+            return []
+        self._carries = True
+        read = parse_frame(path.read_bytes())
+        if read is None:
+            raise Damaged("the journal's file of open pairs is damaged")
+        return read.entries
 
     def close(self) -> None:
         """Does not write: all that was acknowledged is durable."""

@@ -40,8 +40,8 @@ class Log:
         self._fetch = fetch(directory)
         self.note: bytes | None = self._fetch(CHECKPOINT)
         """The published checkpoint."""
-        self._attempted: bytes | None = None
-        """A checkpoint whose publication failed: it may be on disk all the same."""
+        self._attempted: set[bytes] = set()
+        """Checkpoints whose publication failed: the last of them may be on disk all the same."""
         self.signed = 0
         """Size that the published checkpoint covers."""
         self._edges: list[list[bytes]] = [[]]
@@ -105,7 +105,7 @@ class Log:
         under a verified checkpoint or appended after it. Raises Damaged when the checkpoint on disk is not ours."""
         if self.size == self.signed:
             return
-        if self._fetch(CHECKPOINT) not in {self.note, self._attempted or self.note}:
+        if self._fetch(CHECKPOINT) not in {self.note, *self._attempted}:
             raise Damaged("the checkpoint was changed by somebody else")
         if self._bundle:
             self._put(ENTRIES, self.size // WIDTH, len(self._bundle), tiles.bundle(self._bundle))
@@ -116,10 +116,11 @@ class Log:
             self._disk.settle(directory)
             self._unsettled.discard(directory)
         text = Checkpoint(self.origin, self.size, self.root()).body()
-        self._attempted = note.sign(text, [signer])
-        self._disk.publish(self._directory / CHECKPOINT, self._attempted)
-        self.note, self.signed = self._attempted, self.size
-        self._attempted = None
+        signed = note.sign(text, [signer])
+        self._attempted.add(signed)
+        self._disk.publish(self._directory / CHECKPOINT, signed)
+        self.note, self.signed = signed, self.size
+        self._attempted.clear()
         self._forget_partial()
 
     def _put(self, level: int, number: int, width: int, data: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from sekimori.ledger.entry import Aead, Leaf, Payload, Row
+from sekimori.ledger.entry import Aead, Leaf, Payload, Row, State
 from sekimori.ledger.note import Signer as Signer
 
 
@@ -54,7 +54,8 @@ class Recorded(Struct, frozen=True):
     index: int
     leaf: Leaf
     payload: Payload | None
-    """None where it is purged, or of a schema that this version does not know."""
+    """None unless `state` is `present`."""
+    state: State = "present"
 
 
 class Follower(Protocol):

@@ -1,0 +1,224 @@
+"""What a ledger needs around it, in memory: keys, signers, rows, a clock; and a disk that fails when told to."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from sekimori.ledger import entry
+from sekimori.ledger.disk import Disk
+from sekimori.ledger.entry import Row
+from sekimori.ledger.ledger import Draft, Ledger
+from sekimori.ledger.note import Key
+
+DEPLOYMENT = "sekimori.test"
+ACME = "acme0000000000000000000000"
+GLOBEX = "globex00000000000000000000"
+
+
+class Signer:
+    """The same key for the same origin, in every process."""
+
+    def __init__(self, origin: str) -> None:
+        self.name = origin
+        self._key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(origin.encode()).digest())
+        self.public = self._key.public_key().public_bytes_raw()
+
+    def sign(self, message: bytes, /) -> bytes:
+        return self._key.sign(message)
+
+
+def key_of(log: str) -> Key:
+    origin = f"{DEPLOYMENT}/{log}"
+    return Key(origin, Signer(origin).public)
+
+
+class Keys:
+    """Day keys derived from their name. `purge` destroys one; `made` are those at hand without waiting."""
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[str, int, str], tuple[str, AESGCM]] = {}
+        self.destroyed: set[str] = set()
+
+    def cached(self, owner_uid: str, class_: int, day: str) -> tuple[str, AESGCM] | None:
+        return self.made.get((owner_uid, class_, day))
+
+    async def day_key(self, owner_uid: str, class_: int, day: str) -> tuple[str, AESGCM]:
+        at = (owner_uid, class_, day)
+        if at not in self.made:
+            id = f"{class_}.{day}"
+            self.made[at] = (id, self._key(owner_uid, id))
+        return self.made[at]
+
+    async def open_day_key(self, owner_uid: str, daykey_id: str) -> AESGCM | None:
+        return None if daykey_id in self.destroyed else self._key(owner_uid, daykey_id)
+
+    @staticmethod
+    def _key(owner: str, id: str) -> AESGCM:
+        return AESGCM(hashlib.sha256(f"{owner}/{id}".encode()).digest())
+
+
+class Rows:
+    """In memory; survives as long as the test keeps it, as a database survives a process."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, dict[int, Row]] = {}
+        self.broken: Callable[[], None] = lambda: None
+
+    async def put(self, log: str, rows: Sequence[Row]) -> None:
+        self.broken()
+        for row in rows:
+            self.logs.setdefault(log, {}).setdefault(row.index, row)
+
+    async def get(self, log: str, start: int, end: int) -> list[Row]:
+        rows = self.logs.get(log, {})
+        return [rows[index] for index in range(start, end) if index in rows]
+
+    async def find(self, log: str, id: str) -> int | None:
+        return next((row.index for row in self.logs.get(log, {}).values() if row.id == id), None)
+
+
+class Crash(BaseException):
+    """The process is gone at this very point."""
+
+
+class FaultyDisk(Disk):
+    """Counts its deeds and does `fault` to the one numbered `at` (and to `lasting` more).
+
+    `fault`: `full` and `broken` do nothing of the deed; `torn` does half of it; `persisted` does it whole; all raise
+    OSError. `kill`, `kill_torn` and `kill_persisted` raise Crash, and nothing works after it."""
+
+    def __init__(self, at: int = -1, fault: str = "broken", lasting: int = 1) -> None:
+        self.at = at
+        self.fault = fault
+        self.lasting = lasting
+        self.deeds = 0
+        self.hit = False
+        self.dead = False
+
+    def _deed(self, half: Callable[[], None] | None, whole: Callable[[], Any]) -> None:
+        if self.dead:
+            raise Crash
+        number = self.deeds
+        self.deeds += 1
+        if not 0 <= self.at <= number < self.at + self.lasting:
+            whole()
+            return
+        self.hit = True
+        kind = self.fault.removeprefix("kill").removeprefix("_")
+        if kind == "torn" and half is not None:
+            half()
+        elif kind == "persisted":
+            whole()
+        if self.fault.startswith("kill"):
+            self.dead = True
+            raise Crash
+        raise OSError(errno.ENOSPC if self.fault == "full" else errno.EIO, "injected")
+
+    def prewrite(self, path: Path, size: int) -> None:
+        self._deed(
+            lambda: super(FaultyDisk, self).prewrite(path, size // 2),
+            lambda: super(FaultyDisk, self).prewrite(path, size),
+        )
+
+    def write(self, descriptor: int, data: bytes, offset: int) -> None:
+        self._deed(
+            lambda: super(FaultyDisk, self).write(descriptor, data[: len(data) // 2], offset),
+            lambda: super(FaultyDisk, self).write(descriptor, data, offset),
+        )
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._deed(None, lambda: super(FaultyDisk, self).rename(old, new))
+
+    def publish(self, path: Path, data: bytes, *, settle: bool = True) -> None:
+        self._deed(
+            lambda: path.with_name(path.name + ".new").write_bytes(data[: len(data) // 2]) and None,
+            lambda: super(FaultyDisk, self).publish(path, data, settle=settle),
+        )
+
+    def remove(self, path: Path) -> None:
+        self._deed(None, lambda: super(FaultyDisk, self).remove(path))
+
+    def make(self, directory: Path) -> None:
+        if not directory.is_dir():
+            self._deed(None, lambda: super(FaultyDisk, self).make(directory))
+
+    def settle(self, directory: Path) -> None:
+        # Part of the deeds above when they call it; a deed of its own when the ledger does.
+        super().settle(directory)
+
+
+class World:
+    """One home and what is around it; `open` may be called again after a crash."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.keys = Keys()
+        self.rows = Rows()
+        self.now = 1_800_000_000_000
+        self.calls = itertools.count()
+
+    def clock(self) -> int:
+        self.now += 1
+        return self.now
+
+    async def open(self, **settings: Any) -> Ledger:
+        settings = {"checkpoint_seconds": 3600.0, "segment_bytes": 32768, "ahead": False} | settings
+        return await Ledger.open(
+            self.home,
+            DEPLOYMENT,
+            keys=self.keys,
+            signer=Signer,
+            rows=self.rows,
+            clock=self.clock,
+            **settings,
+        )
+
+
+def decided(log: str, call: str, hop: int = 0, **changes: Any) -> Draft:
+    payload = entry.Decided(
+        **{
+            "dialect": "openai",
+            "operation": "chat",
+            "model": "gpt-5",
+            "stream": False,
+            "provider": "openai",
+            "provider_model": "gpt-5-2026",
+            "key": "operator/openai",
+            "key_uid": "key00000000000000000000000",
+            "position": "primary",
+            "reasons": ["route acme/default"],
+            "request_bytes": 1024,
+            "max_output": 4096,
+            "verdict": None,
+            "credential": "k7",
+            **changes,
+        }
+    )
+    return Draft(entry.DECIDED, entry.AGENT_EXECUTION, log, "agent", "agent:agent", call, hop, payload, 3)
+
+
+def settled(log: str, call: str, hop: int = 0, outcome: entry.Outcome = "answered") -> Draft:
+    payload = entry.Settled(outcome=outcome, status=200, ms_total=12, released_bytes=10)
+    return Draft(entry.SETTLED, entry.AGENT_EXECUTION, log, "agent", "agent:agent", call, hop, payload, 3)
+
+
+def key_used(log: str, call: str, hop: int = 0) -> Draft:
+    payload = entry.KeyUsed(
+        key="operator/openai", key_uid="k", key_version=1, provider="openai", model="gpt-5-2026", outcome="answered"
+    )
+    return Draft(entry.KEY_USED, entry.KEY_ACCESS, log, "agent", "agent:agent", call, hop, payload, 3)
+
+
+async def call(ledger: Ledger, log: str) -> list[str]:
+    """A whole call; returns the ids of its entries."""
+    id = ledger.new_id()
+    first = await ledger.write(decided(log, id))
+    return first + await ledger.write(settled(log, id), key_used(log, id))
