@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Final, Literal
 
 import msgspec
@@ -263,10 +263,11 @@ class Changes:
 
         Raises Refused `not_found`; Fault, whose text says whether the key is revoked all the same.
         """
-        async with self._one_change():
+        async with self._one_change(takes_away=True):
             row = next((key for key in await self._store.api_keys() if key.id == id), None)
             if row is None:
-                raise Refused("not_found", f"There is no API key {id}.", advice="See `sekimori apikey list`.")
+                # The id is not repeated: it may be a key that was pasted by mistake.
+                raise Refused("not_found", "There is no API key of this id.", advice="See `sekimori apikey list`.")
             if row.revoked_ms is not None:
                 return False
             self._revoke_in_memory(id)
@@ -333,7 +334,7 @@ class Changes:
         return await self._set_frozen(path, actor, frozen=False)
 
     async def _set_frozen(self, path: str, actor: str, *, frozen: bool) -> KeyInfo:
-        async with self._one_change():
+        async with self._one_change(takes_away=frozen):
             owner, _, info = await self._key(path)
             info = _there(path, info)
             if info.frozen == frozen:
@@ -392,10 +393,14 @@ class Changes:
             return await self._intents.settle()
 
     @asynccontextmanager
-    async def _one_change(self) -> AsyncIterator[None]:
-        """Alone, on a settled state; what is committed is what is in force when this is left."""
+    async def _one_change(self, *, takes_away: bool = False) -> AsyncIterator[None]:
+        """Alone, on a settled state; what is committed is what is in force when this is left.
+
+        What takes rights away is not kept waiting by an earlier change that cannot be recorded yet.
+        """
         async with self._lock:
-            await self._intents.settle()
+            with suppress(Fault) if takes_away else nullcontext():
+                await self._intents.settle()
             await self._reconcile()
             try:
                 yield

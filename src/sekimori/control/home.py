@@ -19,7 +19,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -63,7 +63,14 @@ class Home:
     """An open home. Made by `open_home`."""
 
     def __init__(
-        self, settings: Settings, name: str, database: Database, keys: Keys, ledger: Ledger, index: KeyIndex
+        self,
+        settings: Settings,
+        name: str,
+        database: Database,
+        keys: Keys,
+        ledger: Ledger,
+        index: KeyIndex,
+        now_ms: Callable[[], int],
     ) -> None:
         self.settings = settings
         self.name = name
@@ -72,6 +79,7 @@ class Home:
         self.keys = keys
         self.ledger = ledger
         self.index = index
+        self.now_ms = now_ms
         self._subscribers: list[Callable[[Snapshot], None]] = []
         self.changes: Changes
         """Set by `open_home` before anyone else sees the home."""
@@ -90,6 +98,21 @@ class Home:
         """Call `publish` with the snapshot, now and after every change, before the change's verb returns."""
         self._subscribers.append(publish)
         publish(self.snapshot)
+
+    async def tenants(self) -> dict[str, str]:
+        """Uid of every tenant there ever was -> its slug; of one that is gone, marked so."""
+        return await self._names("tenant/")
+
+    async def agent_names(self) -> dict[str, str]:
+        """Uid of every agent there ever was -> its slug, without its tenant's."""
+        return {uid: name.rpartition("/")[2] for uid, name in (await self._names("agent/")).items()}
+
+    async def _names(self, prefix: str) -> dict[str, str]:
+        return {
+            one.uid: one.name.removeprefix(prefix) + ("" if one.retired_ms is None else " (deleted)")
+            for one in await self.database.deployment.identities()
+            if one.name.startswith(prefix)
+        }
 
     def _publish(self, current: Current) -> None:
         for publish in self._subscribers:
@@ -140,11 +163,14 @@ async def _open(
     ledger.register(UsageFollower(database))
 
     index = KeyIndex(keys.peppers)
-    home = Home(settings, name, database, keys, ledger, index)
+    home = Home(settings, name, database, keys, ledger, index, clock)
     store = database.deployment
     current = restored(await store.generation(), await store.identities(), str(store.path))
     home.changes = Changes(database, keys, ledger, index, current, publish=home._publish, now_ms=clock, random=random)
-    await home.changes.recover()
+    # What cannot be settled yet (one tenant's log is damaged, the disk is full) must not keep the others from being
+    # served: it stays noted, and every later change tries again before it begins.
+    with suppress(Fault):
+        await home.changes.recover()
     agents = current.agents
     for row in await store.api_keys():
         # Of an agent that is gone every key is revoked; its names are kept in the row's uid alone.

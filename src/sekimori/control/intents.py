@@ -133,10 +133,14 @@ class Intents:
         self._open = False
 
     async def settle(self) -> int:
-        """Settle every change that is open; their number. Cheap where none is. Raises Fault where it cannot yet."""
+        """Settle every change that is open; their number. Cheap where none is.
+
+        Raises Fault where one cannot be settled yet (a full disk, a damaged log); the others are settled all the same.
+        """
         if not self._open:
             return 0
         found = await self._store.pending()
+        fault: Fault | None = None
         for pending in found:
             try:
                 intent = msgspec.json.decode(pending.body, type=Intent)
@@ -146,7 +150,12 @@ class Intents:
                     f"{self._store.path}: a change under way cannot be read.",
                     advice="Use the version of Sekimori that began it, or restore the file from a backup.",
                 ) from error
-            await self._settle(pending.id, intent)
+            try:
+                await self._settle(pending.id, intent)
+            except Fault as raised:
+                fault = raised
+        if fault is not None:
+            raise fault
         self._open = False
         return len(found)
 

@@ -1,0 +1,3 @@
+from sekimori.cli import main
+
+main()
