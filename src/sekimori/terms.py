@@ -49,6 +49,8 @@ class Ask(Struct, frozen=True):
     """Top-level members of the body in the caller's order; values are the caller's own bytes."""
     needs: frozenset[str] = frozenset()
     """Capabilities the registry asks for (closed list in dialects/fields)."""
+    places: tuple[tuple[str, str], ...] = ()
+    """For each of them the first place in the body or headers that asks for it, as people write it."""
     output_cap: int | None = None
     """The caller's own bound on output tokens."""
     wants_usage_event: bool = False

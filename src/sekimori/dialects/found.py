@@ -1,0 +1,120 @@
+"""What reading an ask found: the capabilities it needs, and where in the body each need stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any, Final, NoReturn
+
+from sekimori.dialects.fields import CAPABILITIES, Rule
+from sekimori.errors import Refused
+
+Path = tuple[str | int, ...]
+MOST_TOKENS: Final = 2**31 - 1
+"""No model answers this long; a bound beyond it is a mistake or an attempt to overflow somebody's counter."""
+
+
+class Found:
+    """Collects needs while the body is read. Raises Refused where no setting could allow what stands there."""
+
+    __slots__ = ("places",)
+
+    def __init__(self) -> None:
+        self.places: dict[str, str] = {}
+        """Capability -> the first place that needs it."""
+
+    def apply(self, rule: Rule, value: Any, path: Path) -> None:
+        """Judge a listed field by its rule. `value` is what it holds; None where only its presence counts."""
+        if rule.refused:
+            raise Refused("unknown_field", f"`{spell(path)}` is not carried: {rule.refused}.", advice="Leave it out.")
+        if rule.capability and not (value in rule.harmless and rule.harmless):
+            self.need(rule.capability, path)
+
+    def need(self, capability: str, path: Path) -> None:
+        if capability not in self.places:
+            self.places[capability] = spell(path)
+
+    def unknown(self, names: Set[str], known: Set[str], path: Path) -> None:
+        """Judge members that are not listed.
+
+        One that differs from a listed member in case alone is refused whatever was granted: some servers (Go's JSON
+        among them) take it for the listed one, and would read a `Model` that was never decided on.
+        """
+        for name in sorted(names):
+            folded = name.casefold()
+            if any(folded == other.casefold() for other in known):
+                raise Refused("unknown_field", f"`{spell((*path, name))}` is spelled otherwise: `{folded}`.")
+            self.need("unknown_fields", (*path, name))
+
+
+def lacking(missing: Set[str], places: Mapping[str, str]) -> Refused:
+    """The refusal of an ask whose agent lacks the capabilities `missing`: names each, its place and the setting."""
+    if not missing <= {"unknown_fields", "unknown_betas"}:
+        what = "; ".join(
+            f"`{places.get(name, '?')}` needs `{name}`: {CAPABILITIES.get(name, '?')}" for name in sorted(missing)
+        )
+        reason, text = "capability_missing", f"This agent may not have the provider do this: {what}."
+    else:
+        what = ", ".join(f"`{places.get(name, '?')}`" for name in sorted(missing))
+        reason, text = "unknown_field", f"The registry of this dialect does not know {what}."
+    names = ", ".join(sorted(missing))
+    return Refused(reason, text, advice=f"Leave it out, or add {names} to `capabilities` of the agent's document.")
+
+
+def spell(path: Path) -> str:
+    """A path as people write it: `messages[0].content[1].image_url`; long ones and odd characters cut."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            shown = step if step.isprintable() else ascii(step)[1:-1]
+            text += f".{shown[:80]}" if text else shown[:80]
+    return text[:240]
+
+
+def wrong(path: Path, expected: str) -> NoReturn:
+    raise Refused("bad_request", f"`{spell(path)}` must be {expected}.")
+
+
+def text_of(value: Mapping[str, Any], name: str) -> str:
+    """A required member that is a non-empty string of at most 256 printable characters."""
+    text = value.get(name)
+    if type(text) is not str or not text or len(text) > 256 or not text.isprintable():
+        wrong((name,), "a name of 1 to 256 printable characters")
+    return text
+
+
+def flag_of(value: Mapping[str, Any], name: str) -> bool:
+    """A member that is true or false; absent and null are false. 1 and "true" are neither: servers disagree on them."""
+    flag = value.get(name)
+    if flag is None:
+        return False
+    if type(flag) is not bool:
+        wrong((name,), "true or false")
+    return flag
+
+
+def count_of(value: Mapping[str, Any], name: str, least: int = 0) -> int | None:
+    """A member that is a whole number of tokens or answers; None where absent or null."""
+    count = value.get(name)
+    if count is None:
+        return None
+    if type(count) is not int or not least <= count <= MOST_TOKENS:
+        wrong((name,), f"a whole number from {least} to {MOST_TOKENS}")
+    return count
+
+
+def list_of(value: Mapping[str, Any], name: str) -> list[Any]:
+    """A member that is an array; absent and null are empty."""
+    items = value.get(name)
+    if items is None:
+        return []
+    if type(items) is not list:
+        wrong((name,), "an array")
+    return items
+
+
+def fetched(url: str) -> bool:
+    """Whether somebody has to fetch the URL: all but `data:` (RFC 2397). White space before it counts as fetched,
+    since URL parsers skip it and what follows may be anything."""
+    return url[:5].lower() != "data:"

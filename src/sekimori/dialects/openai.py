@@ -1,0 +1,310 @@
+"""The OpenAI dialect: chat completions and models, as bytes in and facts out.
+
+Reference: the types of the SDK named in `fields.SOURCES`. Edits made to a call on its way up, all of them: `model`
+(to the provider's own name for it) and `stream_options.include_usage` (so that the call can be metered; the extra
+event is hidden from a caller who did not ask). All else travels as the caller's own bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sekimori.dialects import fields
+from sekimori.dialects.found import Found, Path, count_of, fetched, flag_of, list_of, text_of, wrong
+from sekimori.dialects.sse import fields as event_fields
+from sekimori.dialects.stream import ERROR, FINAL, HIDE, RELEASE, EventStream
+from sekimori.dialects.strict import read_object
+from sekimori.dialects.words import ErrorEvent, decoded, error_of, failure, of_status, reply_headers, words
+from sekimori.errors import Refusal, Refused, Upstream
+from sekimori.meter.usage import of_openai
+from sekimori.terms import Ask, Condition, Dialect, Headers, Operation, Usage
+
+NAME: Final[Dialect] = "openai"
+
+_encode: Final = msgspec.json.Encoder().encode
+_TRUE: Final = Raw(b"true")
+_ONLY_USAGE: Final = Raw(b'{"include_usage":true}')
+_options: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+
+_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+class ReplyFacts(Struct, frozen=True):
+    """What a plain reply says of itself."""
+
+    usage: Usage | None
+    """None where the provider told none that can be believed."""
+    finish: str = ""
+    """Why the (first) answer ended."""
+    model: str = ""
+    """The model that answered, by the provider's name."""
+
+
+def read_ask(operation: Operation, body: bytes, headers: Headers) -> Ask:
+    """The ask that a body holds. `headers` are not looked at: none of a caller's travel in this dialect.
+
+    Raises Refused `malformed_json`, `bad_request` or `unknown_field` naming the place, `unsupported_operation`.
+    """
+    if operation != "chat":
+        raise Refused("unsupported_operation", f"The OpenAI dialect has no operation `{operation}`.")
+    value, members = read_object(body)
+    found = Found()
+    table = fields.OPENAI_CHAT
+    for name, item in value.items():
+        rule = table.get(name)
+        if rule is None:
+            found.unknown({name}, table.keys(), ())
+        elif not rule.inert and item is not None:
+            found.apply(rule, item, (name,))
+    if value.get("messages") is None:
+        wrong(("messages",), "an array of messages")
+    for index, message in enumerate(list_of(value, "messages")):
+        _read_message(found, message, index)
+    for index, tool in enumerate(list_of(value, "tools")):
+        _read_tool(found, tool, ("tools", index))
+    if value.get("prediction") is not None:
+        prediction = value["prediction"]
+        if type(prediction) is not dict:
+            wrong(("prediction",), "an object")
+        _read_content(found, prediction.get("content"), ("prediction", "content"))
+    voice = value["audio"].get("voice") if type(value.get("audio")) is dict else None
+    if type(voice) is dict:
+        found.need("stored_state", ("audio", "voice"))  # a voice kept at the provider
+    stream = flag_of(value, "stream")
+    return Ask(
+        dialect=NAME,
+        operation=operation,
+        model=text_of(value, "model"),
+        stream=stream,
+        members=members,
+        needs=frozenset(found.places),
+        places=tuple(found.places.items()),
+        output_cap=_output_cap(value),
+        wants_usage_event=_wants_usage(value),
+        size=len(body),
+    )
+
+
+def _read_message(found: Found, message: Any, index: int) -> None:
+    if type(message) is not dict:
+        wrong(("messages", index), "an object")
+    if not message.keys() <= fields.OPENAI_MESSAGE:
+        found.unknown(message.keys() - fields.OPENAI_MESSAGE, fields.OPENAI_MESSAGE, ("messages", index))
+    if type(message.get("role")) is not str:
+        wrong(("messages", index, "role"), "a string")
+    content = message.get("content")
+    if type(content) is not str:
+        _read_content(found, content, ("messages", index, "content"))
+    if message.get("audio") is not None:
+        found.need("stored_state", ("messages", index, "audio"))  # sound kept at the provider, named by its id
+
+
+def _read_content(found: Found, content: Any, path: Path) -> None:
+    if content is None or type(content) is str:
+        return
+    if type(content) is not list:
+        wrong(path, "a string or an array of parts")
+    for number, part in enumerate(content):
+        if type(part) is not dict:
+            wrong((*path, number), "an object")
+        kind = part.get("type")
+        if type(kind) is not str:
+            # Some servers guess a part without a type by its members; what is guessed was never judged.
+            wrong((*path, number, "type"), "a string")
+        known = fields.OPENAI_PARTS.get(kind)
+        if known is None:
+            found.unknown({kind}, fields.OPENAI_PARTS.keys(), (*path, number, "type"))
+            continue
+        if not part.keys() <= known.members:
+            found.unknown(part.keys() - known.members, known.members, (*path, number))
+        if known.url:
+            _read_media(found, part.get(known.url), (*path, number, known.url))
+
+
+def _read_media(found: Found, media: Any, path: Path) -> None:
+    """What a part shows: inline, by URL or by id. Servers of this dialect take URLs in all of these members."""
+    if type(media) is str:
+        media = {"url": media}
+    if type(media) is not dict:
+        wrong(path, "an object")
+    if not media.keys() <= fields.OPENAI_MEDIA:
+        found.unknown(media.keys() - fields.OPENAI_MEDIA, fields.OPENAI_MEDIA, path)
+    if media.get("file_id") is not None:
+        found.need("files_by_id", (*path, "file_id"))
+    for name in ("url", "data", "file_data"):
+        url = media.get(name)
+        if url is None:
+            continue
+        if type(url) is not str:
+            wrong((*path, name), "a string")
+        # `data` and `file_data` are base64 without a scheme; anything with a scheme, or too odd to tell, is fetched.
+        if fetched(url) and not (name != "url" and _BASE64.fullmatch(url[:256])):
+            found.need("images_by_url", (*path, name))
+
+
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-=\r\n]*", re.ASCII)
+
+
+def _read_tool(found: Found, tool: Any, path: Path) -> None:
+    if type(tool) is not dict:
+        wrong(path, "an object")
+    kind = tool.get("type")
+    if type(kind) is not str:
+        wrong((*path, "type"), "a string")
+    rule = fields.OPENAI_TOOLS.get(kind)
+    if rule is None:
+        rule = fields.OPENAI_TOOLS.get(fields.undated(kind))
+        if rule is None or rule.inert:
+            found.need("unknown_tools", (*path, "type"))
+            return
+    found.apply(rule, None, (*path, "type"))
+    if rule.inert and not tool.keys() <= fields.OPENAI_TOOL:
+        found.unknown(tool.keys() - fields.OPENAI_TOOL, fields.OPENAI_TOOL, path)
+
+
+def _output_cap(value: dict[str, Any]) -> int | None:
+    """The most tokens that the answers can have by the caller's own bound, all `n` of them together."""
+    caps = [cap for cap in (count_of(value, "max_completion_tokens"), count_of(value, "max_tokens")) if cap is not None]
+    answers = count_of(value, "n", 1)
+    return None if not caps else max(caps) * (answers or 1)
+
+
+def _wants_usage(value: dict[str, Any]) -> bool:
+    options = value.get("stream_options")
+    if options is None:
+        return False
+    if type(options) is not dict:
+        wrong(("stream_options",), "an object")
+    return flag_of(options, "include_usage")
+
+
+def upstream_body(ask: Ask, model: str, *, include_usage: bool = True) -> bytes:
+    """The body for the provider: the caller's own bytes of every member but `model`, the provider's name for it.
+
+    `include_usage`: of a stream whose caller did not ask, ask for the usage event.
+    """
+    members = dict(ask.members)
+    members["model"] = Raw(_encode(model))
+    if include_usage and ask.stream and not ask.wants_usage_event:
+        given = members.get("stream_options")
+        options = None if given is None or bytes(given) == b"null" else _options(given)
+        members["stream_options"] = _ONLY_USAGE if not options else Raw(_encode({**options, "include_usage": _TRUE}))
+    return _encode(members)
+
+
+def read_reply(body: bytes, operation: Operation = "chat") -> ReplyFacts:
+    """What a plain reply says of itself. Raises Upstream: malformed, or an error in spite of its 200."""
+    value = decoded(body)
+    if type(value) is not dict:
+        raise Upstream("upstream_malformed", "The provider's reply is not a JSON object.")
+    choices = value.get("choices")
+    if type(choices) is not list:
+        if value.get("error"):
+            raise failure("server_error")
+        raise Upstream("upstream_malformed", "The provider's reply has no `choices`.")
+    first = choices[0] if choices else None
+    finish = first.get("finish_reason") if type(first) is dict else None
+    model = value.get("model")
+    return ReplyFacts(
+        of_openai(value.get("usage")),
+        finish if type(finish) is str else "",
+        model if type(model) is str else "",
+    )
+
+
+def read_error(status: int, body: bytes) -> Upstream:
+    """The refusal that stands for a provider's error reply; its words are safe to show."""
+    return of_status(status, body)
+
+
+def refusal(refused: Refusal, request_id: str | None = None) -> tuple[int, Headers, bytes]:
+    """Status, headers and body of a refusal, so that the SDK raises its own exception. 529 is not of this dialect."""
+    status = 503 if refused.status == 529 else refused.status
+    return status, reply_headers(refused, request_id), _encode({"error": _error(refused, status)})
+
+
+def stream_error(refused: Refusal) -> bytes:
+    """The event that ends a stream which cannot go on: SDKs raise APIError on it."""
+    return b"data: " + _encode({"error": _error(refused, refused.status)}) + b"\n\n"
+
+
+def _error(refused: Refusal, status: int) -> dict[str, Any]:
+    kind = _TYPES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
+    return {"message": words(refused), "type": kind, "param": None, "code": refused.reason}
+
+
+def models_page(names: Iterable[str]) -> bytes:
+    """`GET /v1/models`: all names on one page, for this dialect has no second one."""
+    return _encode({"object": "list", "data": [_model(name) for name in names]})
+
+
+def model_page(name: str) -> bytes:
+    """`GET /v1/models/{model}`."""
+    return _encode(_model(name))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "sekimori"}
+
+
+_USAGE: Final = re.compile(rb'"usage"\s*+:\s*+(?!null)')
+_ERROR: Final = re.compile(rb'"error"\s*+:\s*+(?!null)')
+_DONE: Final = b"[DONE]"
+
+
+class Stream(EventStream):
+    """A stream of chat completion chunks, ended by `data: [DONE]`."""
+
+    __slots__ = ()
+
+    def _marked(self, data: bytes) -> bool:
+        return (
+            (b'"usage"' in data and _USAGE.search(data) is not None)
+            or _DONE in data
+            or (b'"error"' in data and _ERROR.search(data) is not None)
+        )
+
+    def _judge(self, event: bytes) -> int:
+        _, data = event_fields(event)
+        if data is None:
+            return RELEASE
+        if data.startswith(_DONE):
+            return FINAL  # the SDKs stop reading here
+        chunk = decoded(data)
+        if type(chunk) is not dict:
+            return self._strange()
+        if chunk.get("error"):
+            self.error = _read_error_event(data)
+            return ERROR
+        self.started = True
+        figures = chunk.get("usage")
+        if figures is None:
+            return RELEASE
+        self.usage = of_openai(figures)
+        return HIDE if self.hide_usage and not chunk.get("choices") else RELEASE
+
+    def _ends(self, tail: bytearray) -> bool:
+        return tail.startswith((b"data: [DONE]", b"data:[DONE]"))
+
+
+def _read_error_event(data: bytes) -> ErrorEvent:
+    """An error chunk. Providers write the status into `code`, or a word into `type`."""
+    error = error_of(data) or {}
+    said = {str(error.get(name)).lower() for name in ("type", "code", "status") if error.get(name) is not None}
+    condition: Condition = "server_error"
+    if said & {"429", "rate_limit_exceeded", "rate_limit_error", "insufficient_quota", "requests", "tokens"}:
+        condition = "rate_limited"
+    elif any("overloaded" in word or word in ("529", "503") for word in said):
+        condition = "overloaded"
+    return ErrorEvent(condition, failure(condition))

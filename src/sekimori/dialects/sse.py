@@ -1,0 +1,80 @@
+"""Server-sent events (WHATWG HTML, section 9.2), cut out of a stream without touching a byte of them.
+
+`Cutter` gives back whole events as they came, with every byte in one of them, so that what was received is the
+concatenation of what was cut. `fields` reads one. Line ends are CR, LF or CRLF, mixed at will; a byte-order mark may
+begin the stream; comments belong to the event that they precede.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sekimori.errors import Upstream
+
+EVENT_LIMIT: Final = 8 * 1024 * 1024
+"""Bytes of one event: the most that is held while its end has not come."""
+REST: Final = b"\n"
+"""A piece that is no event: the line feed of a CRLF whose CR already ended an event. It goes where that event went."""
+
+# The blank line that ends an event. The groups are atomic: CRLF must never be taken for CR and a blank line.
+_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_LINES: Final = re.compile(rb"\r\n|\n|\r")
+
+
+class Cutter:
+    """Holds the tail of a stream in which an event has begun and not ended."""
+
+    __slots__ = ("_half", "_seen", "clean", "tail")
+
+    def __init__(self) -> None:
+        self.tail = bytearray()
+        self.clean = True
+        """Nothing is held, so that what comes next begins an event."""
+        self._half = False  # the last event ended with a CR, to which an LF may still belong
+        self._seen = 0  # of the tail: bytes in which no end begins
+
+    def cut(self, data: bytes) -> list[bytes]:
+        """Whole events that `data` completes, in order, and possibly a REST before them.
+
+        Raises Upstream `upstream_too_large` where an event exceeds EVENT_LIMIT.
+        """
+        events: list[bytes] = []
+        if self._half and data:
+            self._half = False
+            if data.startswith(REST):
+                events.append(REST)
+                data = data[1:]
+        tail = self.tail
+        tail += data
+        begin = 0
+        # Not from the start each time: a long event that comes in small pieces would cost the square of its length.
+        search = max(0, self._seen - 3)
+        while (end := _END.search(tail, search)) is not None:
+            events.append(bytes(tail[begin : end.end()]))
+            begin = search = end.end()
+        if begin:
+            self._half = begin == len(tail) and tail.endswith(b"\r")
+            del tail[:begin]
+        self._seen = len(tail)
+        self.clean = not (tail or self._half)
+        if len(tail) > EVENT_LIMIT:
+            raise Upstream("upstream_too_large", f"The provider sent an event of more than {EVENT_LIMIT >> 20} MiB.")
+        return events
+
+
+def fields(event: bytes) -> tuple[bytes, bytes | None]:
+    """Name and data of one event: `event` (empty where unnamed) and the `data` lines joined by line feeds.
+
+    Data is None where there is none: a comment, a lone `retry`.
+    """
+    name = b""
+    data: bytes | None = None
+    for line in _LINES.split(event.removeprefix(b"\xef\xbb\xbf")):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data = value if data is None else data + b"\n" + value
+        elif field == b"event":
+            name = value
+    return name, data

@@ -1,0 +1,123 @@
+"""A provider's stream on its way through: what may be released, what is held, what was used.
+
+Everything that came is released as it came, but for three things: an event that has not ended, the last event with
+all that follows it (it waits for the record), and events that only we asked for. An error event ends the stream: it
+and what follows are never released, for its words are the provider's.
+
+Most events are released unread. An event is read when it may matter: the first, and those that hold one of the
+dialect's marks. Marks are looked for in raw bytes, so a text that quotes them is read in vain but never believed:
+what an event says is decided on its parsed JSON alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sekimori.dialects.sse import REST, Cutter
+from sekimori.dialects.words import ErrorEvent
+from sekimori.errors import Upstream
+from sekimori.terms import Usage
+
+HELD_LIMIT: Final = 64 * 1024
+"""Bytes of comments before the first event, and of what may follow the last."""
+
+RELEASE: Final = 0
+HIDE: Final = 1
+FINAL: Final = 2
+ERROR: Final = 3
+
+
+class EventStream:
+    """What the dialects' streams share. `feed` what arrives, release what it returns, then `final`."""
+
+    __slots__ = ("_before", "_cutter", "_last", "complete", "error", "final", "hide_usage", "started", "usage")
+
+    def __init__(self, hide_usage: bool = False) -> None:
+        self.hide_usage = hide_usage
+        self.started = False
+        """An event of the answer has come; comments and pings are none."""
+        self.complete = False
+        """The dialect's last event has come."""
+        self.final = b""
+        """The last event and what followed it."""
+        self.usage: Usage | None = None
+        """By the provider's own figures; None while they are not known in full."""
+        self.error: ErrorEvent | None = None
+        """The provider ended the stream by an error event."""
+        self._cutter = Cutter()
+        self._before = b""  # comments and pings, held until there is an answer to release them with
+        self._last = RELEASE  # what was done with the event before a REST
+
+    def feed(self, data: bytes) -> bytes:
+        """What may be released now, of all that has come.
+
+        Raises Upstream `upstream_malformed` where the first event is none of the dialect's, or too much follows the
+        last; `upstream_too_large` where an event exceeds its bound.
+        """
+        if self.complete or self.error is not None:
+            return self._after(data)
+        if self.started and self._cutter.clean and data.endswith(b"\n\n") and not self._marked(data):
+            return data  # whole events, all of them unmarked: the way of nearly every piece
+        released: list[bytes] = []
+        events = self._cutter.cut(data)
+        for number, event in enumerate(events):
+            if event == REST:
+                done = self._last
+            elif self.started and not self._marked(event):
+                done = RELEASE
+            else:
+                done = self._judge(event)
+            self._last = done
+            if done == RELEASE:
+                released.append(event)
+            elif done == FINAL:
+                self._end(b"".join(events[number:]) + bytes(self._cutter.tail))
+                break
+            elif done == ERROR:
+                break
+        else:
+            tail = self._cutter.tail
+            if tail and self._ends(tail):
+                self._end(bytes(tail))
+        if not (self.started or self.complete):
+            return self._hold(released)
+        if self._before:
+            released.insert(0, self._before)
+            self._before = b""
+        return b"".join(released)
+
+    def _marked(self, data: bytes) -> bool:
+        """Whether an event among `data` may be more than a piece of the answer. Cheap; errs towards yes."""
+        raise NotImplementedError
+
+    def _judge(self, event: bytes) -> int:
+        """What to do with an event that is first or marked; notes what it says."""
+        raise NotImplementedError
+
+    def _ends(self, tail: bytearray) -> bool:
+        """Whether an event that has not ended is surely the last, so that a missing blank line does not matter."""
+        return False
+
+    def _end(self, final: bytes) -> None:
+        self.complete = self.started = True
+        self._cutter.tail.clear()
+        self._after(final)
+
+    def _after(self, data: bytes) -> bytes:
+        if self.error is None:
+            self.final += data
+            if len(self.final) > HELD_LIMIT:
+                raise Upstream("upstream_malformed", "The provider sent more after the last event of the stream.")
+        return b""
+
+    def _hold(self, released: list[bytes]) -> bytes:
+        self._before += b"".join(released)
+        if len(self._before) > HELD_LIMIT:
+            raise Upstream("upstream_malformed", "The provider's stream does not come to its first event.")
+        return b""
+
+    def _strange(self) -> int:
+        """An event that is none of the dialect's: the stream is something else if it is the first, else pass it on."""
+        if not self.started:
+            raise Upstream("upstream_malformed", "The provider's stream does not begin with an event of the dialect.")
+        return RELEASE

@@ -1,0 +1,129 @@
+"""Tokens of a call from the provider's own figures, told alike for every dialect.
+
+Figures are taken when they can be true: whole, not negative, not absurd, and consistent. The counts that money hangs
+on (input, output) are either believed or unknown: None, and the walk settles at the reservation. A detail that cannot
+be true (more cached than input) is dropped, and what is left is marked estimated.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sekimori.terms import Usage
+
+MOST: Final = 1_000_000_000
+"""Tokens of one call. The longest contexts are some millions; beyond this a figure is a mistake."""
+
+
+def of_openai(figures: Any) -> Usage | None:
+    """`usage` of the OpenAI dialect: prompt_tokens, completion_tokens, total_tokens and their details.
+
+    Some providers (Gemini's endpoint, xAI) leave reasoning out of completion_tokens and into total_tokens; what is
+    billed as output is the larger of the two ways to see it.
+    """
+    if type(figures) is not dict:
+        return None
+    input_ = _count(figures.get("prompt_tokens"))
+    output = _count(figures.get("completion_tokens"))
+    if input_ is None or output is None:
+        return None
+    given = _part(figures, "prompt_tokens_details")
+    made = _part(figures, "completion_tokens_details")
+    details = _Details(
+        cached=given.get("cached_tokens", figures.get("prompt_cache_hit_tokens")),
+        cache_write=given.get("cache_write_tokens"),
+        reasoning=made.get("reasoning_tokens"),
+    )
+    total = figures.get("total_tokens")
+    if total is not None:
+        known = _count(total)
+        if known is None or known < input_ + output:
+            details.doubt = True
+        else:
+            output = known - input_
+    if details.reasoning > output:
+        # Left out of the completion, and no total to tell so: count it, for it is billed.
+        output += details.reasoning
+        details.doubt = True
+    return details.usage(input_, output)
+
+
+def of_anthropic(figures: Any) -> Usage | None:
+    """`usage` of the Anthropic dialect: input_tokens without what the cache gave or took, output_tokens.
+
+    Where `iterations` are listed (compaction), their sum is what is billed if it is more.
+    """
+    if type(figures) is not dict:
+        return None
+    whole = _anthropic(figures)
+    iterations = figures.get("iterations")
+    if whole is None or type(iterations) is not list or not 1 < len(iterations) <= 1000:
+        return whole
+    parts = [_anthropic(one) if type(one) is dict else None for one in iterations]
+    known = [part for part in parts if part is not None]
+    if len(known) != len(parts):
+        return Usage(whole.input, whole.output, whole.cached, whole.cache_write, whole.reasoning, estimated=True)
+    return Usage(
+        input=min(MOST, max(whole.input, sum(part.input for part in known))),
+        output=min(MOST, max(whole.output, sum(part.output for part in known))),
+        cached=min(MOST, max(whole.cached, sum(part.cached for part in known))),
+        cache_write=min(MOST, max(whole.cache_write, sum(part.cache_write for part in known))),
+        reasoning=whole.reasoning,
+        estimated=whole.estimated or any(part.estimated for part in known),
+    )
+
+
+def _anthropic(figures: dict[str, Any]) -> Usage | None:
+    fresh = _count(figures.get("input_tokens"))
+    output = _count(figures.get("output_tokens"))
+    if fresh is None or output is None:
+        return None
+    # Input is the sum of three figures, so a cache figure that cannot be true leaves the input unknown, too.
+    cached = _count(figures.get("cache_read_input_tokens") or 0)
+    written = _count(figures.get("cache_creation_input_tokens") or 0)
+    if cached is None or written is None:
+        return None
+    details = _Details(reasoning=_part(figures, "output_tokens_details").get("thinking_tokens"))
+    details.cached, details.cache_write = cached, written
+    return details.usage(fresh + cached + written, output)
+
+
+class _Details:
+    """The figures beside input and output, and whether any of them could not be believed."""
+
+    __slots__ = ("cache_write", "cached", "doubt", "reasoning")
+
+    def __init__(self, *, cached: Any = None, cache_write: Any = None, reasoning: Any = None) -> None:
+        self.doubt = False
+        self.cached = self._read(cached)
+        self.cache_write = self._read(cache_write)
+        self.reasoning = self._read(reasoning)
+
+    def _read(self, figure: Any) -> int:
+        if figure is None:
+            return 0
+        count = _count(figure)
+        if count is None:
+            self.doubt = True
+            return 0
+        return count
+
+    def usage(self, input_: int, output: int) -> Usage | None:
+        if input_ > MOST or output > MOST:
+            return None
+        cached, written, reasoning = self.cached, self.cache_write, self.reasoning
+        if cached + written > input_:
+            self.doubt, cached, written = True, 0, 0
+        if reasoning > output:
+            self.doubt, reasoning = True, 0
+        return Usage(input_, output, cached, written, reasoning, self.doubt)
+
+
+def _count(figure: Any) -> int | None:
+    """A whole number of tokens that can be true. `true` is no number, and 12.0 is how no provider writes 12."""
+    return figure if type(figure) is int and 0 <= figure <= MOST else None
+
+
+def _part(figures: dict[str, Any], name: str) -> dict[str, Any]:
+    part = figures.get(name)
+    return part if type(part) is dict else {}
