@@ -105,6 +105,8 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
     }
 )
 
+_VISIBLE: Final = bytes(range(0x21, 0x7F))
+
 # A caller's own credentials and framing never travel, whatever list let a header through: second lock.
 _NEVER: Final = frozenset(
     {
@@ -154,23 +156,23 @@ def target(provider: Provider, dialect: Dialect, operation: Operation) -> str:
 
 
 def request_headers(
-    provider: Provider, dialect: Dialect, secret: str, caller: tuple[tuple[bytes, bytes], ...] = ()
+    provider: Provider, dialect: Dialect, secret: bytes, caller: tuple[tuple[bytes, bytes], ...] = ()
 ) -> Headers:
     """The header fields of a request to a provider, framing excepted. They hold the key: never log them.
 
     `caller` are fields that the dialect's registry lets travel. Raises `Fault('key_unavailable')` where the key cannot
-    stand in a header field (RFC 9110 section 5.5), which would otherwise let it end the field and begin another.
+    stand in a header field: anything but visible ASCII (RFC 6750 section 2.1 allows less) could end the field and begin
+    another.
     """
-    if not secret or not secret.isascii() or not secret.isprintable() or secret != secret.strip():
+    if not secret or secret.translate(None, _VISIBLE):
         raise Fault(
             "key_unavailable",
             "The provider key cannot be sent.",
-            advice="It contains spaces around it or characters that a header cannot carry; put it again.",
+            advice="It is empty, or holds spaces or other characters that no provider's key has; put it again.",
         )
-    key = secret.encode("ascii")
     headers: Headers = [(b"content-type", b"application/json")]
     for form in ENTRIES[provider.catalog].auth[dialect]:
-        headers.append((b"authorization", b"Bearer " + key) if form == "bearer" else (b"x-api-key", key))
+        headers.append((b"authorization", b"Bearer " + secret) if form == "bearer" else (b"x-api-key", secret))
     kept = [field for field in caller if field[0] not in _NEVER]
     if dialect == "anthropic" and not any(name == b"anthropic-version" for name, _ in kept):
         headers.append((b"anthropic-version", ANTHROPIC_VERSION))
