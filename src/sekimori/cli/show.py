@@ -256,11 +256,16 @@ def usage_csv(lines: list[dict[str, Any]]) -> None:
 
 
 def verified(answer: list[dict[str, Any]]) -> None:
-    rows = [(one["log"], "ok" if one["ok"] else "BAD", one["size"], one["runs"], one["unreadable"]) for one in answer]
-    table("", ("log", "", "entries", "runs", "payloads not readable"), rows, figures=3)
+    rows = []
+    for one in answer:
+        payloads = ", ".join(f"{count} {state}" for state, count in one["payloads"].items())
+        rows.append((one["log"], "ok" if one["ok"] else "BAD", one["size"], one["runs"], payloads))
+    table("", ("log", "", "entries", "runs", "payloads"), rows)
     for one in answer:
         for problem in one["problems"]:
             line(f"{one['log']}: {problem}")
+    bad = sum(not one["ok"] for one in answer)
+    line(f"{_count(bad, 'log')} of {len(answer)} do not hold." if bad else f"{_count(len(answer), 'log')} verified.")
 
 
 def entries(answer: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@
         home.keys              provider keys, to lend
         home.ledger            the record
         home.changes           the verbs that change something
+        home.metrics, home.log what the process says of itself
         home.subscribe(f)      f(snapshot) at once and after every change
 
 Both the server and, where nobody serves, a command open a home this way, and only while they hold its lock. Opening
@@ -19,7 +20,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,7 @@ from sekimori.meter.usage_report import UsageFollower
 from sekimori.policy import documents
 from sekimori.policy.documents import Documents
 from sekimori.policy.snapshot import Snapshot
+from sekimori.telemetry import Log, Metrics
 from sekimori.terms import OPERATOR
 from sekimori.vault import kek
 from sekimori.vault.keys import Keys
@@ -71,6 +73,7 @@ class Home:
         ledger: Ledger,
         index: KeyIndex,
         now_ms: Callable[[], int],
+        log: Log,
     ) -> None:
         self.settings = settings
         self.name = name
@@ -80,6 +83,10 @@ class Home:
         self.ledger = ledger
         self.index = index
         self.now_ms = now_ms
+        self.log = log
+        self.metrics = Metrics()
+        self.served = False
+        """Whether verbs are answered on the home's socket."""
         self._subscribers: list[Callable[[Snapshot], None]] = []
         self.changes: Changes
         """Set by `open_home` before anyone else sees the home."""
@@ -114,7 +121,12 @@ class Home:
             if one.name.startswith(prefix)
         }
 
+    def troubles(self) -> list[str]:
+        """What keeps the record from being written well; empty when all is well. Uids and advice, no content."""
+        return [f"{what}: {fault.text} {fault.advice}".rstrip() for what, fault in self.ledger.troubles.items()]
+
     def _publish(self, current: Current) -> None:
+        self.metrics.configure((uid, tenant, agent) for uid, (tenant, agent) in current.agents.items())
         for publish in self._subscribers:
             publish(current.snapshot)
 
@@ -143,6 +155,8 @@ async def open_home(
 async def _open(
     settings: Settings, stack: AsyncExitStack, clock: Callable[[], int], random: Callable[[int], bytes]
 ) -> Home:
+    log = Log(level=settings.log.level, calls=settings.log.calls, now_ms=clock)
+    stack.callback(log.close)
     database = Database(settings.home)
     stack.push_async_callback(database.close)
     name = await database.deployment.deployment()
@@ -163,14 +177,18 @@ async def _open(
     ledger.register(UsageFollower(database))
 
     index = KeyIndex(keys.peppers)
-    home = Home(settings, name, database, keys, ledger, index, clock)
+    home = Home(settings, name, database, keys, ledger, index, clock, log)
     store = database.deployment
     current = restored(await store.generation(), await store.identities(), str(store.path))
     home.changes = Changes(database, keys, ledger, index, current, publish=home._publish, now_ms=clock, random=random)
     # What cannot be settled yet (one tenant's log is damaged, the disk is full) must not keep the others from being
     # served: it stays noted, and every later change tries again before it begins.
-    with suppress(Fault):
+    try:
         await home.changes.recover()
+    except Fault as fault:
+        log.warning("changes.unsettled", reason=fault.reason, text=fault.text, advice=fault.advice)
+    current = home.current  # which recovery may have moved on
+    home._publish(current)
     agents = current.agents
     for row in await store.api_keys():
         # Of an agent that is gone every key is revoked; its names are kept in the row's uid alone.

@@ -7,12 +7,14 @@ structs too and travel as JSON. Who asks is the uid the kernel names; today the 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
+from sekimori.control import records
 from sekimori.control.arguments import (
     Args,
     Explain,
@@ -20,21 +22,24 @@ from sekimori.control.arguments import (
     Files,
     Issue,
     Listing,
+    Logs,
     Nothing,
     Path,
     Put,
     Revoke,
+    Show,
     Usage,
 )
 from sekimori.control.changes import Applied, Issued, Unfit
+from sekimori.control.examine import examine
 from sekimori.control.home import Home
-from sekimori.control.owner import Progress
-from sekimori.errors import Refused
+from sekimori.control.owner import Progress, listen
+from sekimori.errors import Fault, Refusal, Refused
 from sekimori.meter import usage_report
 from sekimori.policy import documents
 from sekimori.policy.documents import Change, Documents, Invalid, Problem
 from sekimori.policy.explain import Explanation, explain
-from sekimori.policy.kinds import Agent, Key, Tenant
+from sekimori.policy.kinds import Key
 from sekimori.policy.snapshot import Snapshot
 from sekimori.terms import OPERATOR
 from sekimori.vault.index import KeyInfo
@@ -100,6 +105,27 @@ async def answer(home: Home, verb: str, args: Raw | bytes, uid: int, progress: P
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("wrong_use", f"`{verb}`: {str(error).split(' - at ')[0]}.") from error
     return await handler(home, given, f"uid:{uid}", progress)
+
+
+@asynccontextmanager
+async def served(home: Home) -> AsyncIterator[None]:
+    """Answer verbs on the home's socket until the block is left."""
+
+    async def one(verb: str, args: Raw, uid: int, progress: Progress) -> object:
+        try:
+            result = await answer(home, verb, args, uid, progress)
+        except Refusal:
+            raise
+        except Exception as error:
+            home.log.exception("verb.failed", error, verb=verb)
+            text = f"`sekimori {verb}` failed: {type(error).__name__}."
+            raise Fault("internal", text, advice="The server's log says where.") from error
+        home.log.info("verb", verb=verb, uid=uid)
+        return result
+
+    async with listen(home.settings.home, one):
+        home.served = True
+        yield
 
 
 def read(files: Sequence[File]) -> Documents:
@@ -238,17 +264,9 @@ async def kek_rotate(home: Home, args: Nothing, actor: str, progress: Progress) 
     return await home.changes.kek_rotate(actor)
 
 
-async def status(home: Home, args: Nothing, actor: str, progress: Progress) -> dict[str, object]:
-    """What `doctor` asks an owner."""
-    kinds = [type(document) for document in home.current.documents]
-    return {
-        "deployment": home.name,
-        "generation": home.current.generation.number,
-        "tenants": kinds.count(Tenant),
-        "agents": kinds.count(Agent),
-        "keys": [msgspec.to_builtins(one) for one in await key_list(home, Listing(), actor, progress)],
-        "api_keys": sum(one.state == "active" for one in await apikey_list(home, Listing(), actor, progress)),
-    }
+async def doctor(home: Home, args: Nothing, actor: str, progress: Progress) -> dict[str, object]:
+    progress("reading every database whole")
+    return {"served": home.served, "findings": await examine(home)}
 
 
 def duration_ms(text: str) -> int:
@@ -287,6 +305,9 @@ VERBS: Final[dict[str, tuple[type[Args], Handler]]] = {
     "route explain": (Explain, route_explain),
     "policy explain": (Explain, route_explain),
     "usage": (Usage, usage),
+    "ledger verify": (Logs, records.verify),
+    "ledger show": (Show, records.show),
+    "ledger proof": (Show, records.proof),
     "kek rotate": (Nothing, kek_rotate),
-    "status": (Nothing, status),
+    "doctor": (Nothing, doctor),
 }
