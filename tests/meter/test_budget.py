@@ -97,8 +97,8 @@ def test_leaving_twice_gives_back_once() -> None:
     budget = Budget(Clock())
     one = grant(concurrency=(("agent:a", 1),))
     place = budget.reserve(one)
-    place.__exit__(None, None, None)
-    place.__exit__(None, None, None)
+    place.leave()
+    place.leave()
     with budget.reserve(one), pytest.raises(Refused):
         budget.reserve(one)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Final
 
 from msgspec import Struct
@@ -66,10 +65,8 @@ class Reservation:
         """The call reached a provider: its place in the minute stays taken."""
         self._sent = True
 
-    def __enter__(self) -> Reservation:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def leave(self) -> None:
+        """Give back what is to be given back. Leaving again does nothing."""
         for scope in self._running:
             scope.running -= 1
         self._running = []
@@ -79,6 +76,12 @@ class Reservation:
                 if self._admitted_at in scope.admitted:
                     scope.admitted.remove(self._admitted_at)
         self._minute = []
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
 
 
 class Budget:

@@ -127,3 +127,20 @@ def _count(figure: Any) -> int | None:
 def _part(figures: dict[str, Any], name: str) -> dict[str, Any]:
     part = figures.get(name)
     return part if type(part) is dict else {}
+
+
+def estimate(request_bytes: int, released_bytes: int, known: Usage | None) -> Usage:
+    """What a hop used whose provider did not say, or not all: marked estimated, and rather too much than too little.
+
+    A token is seldom less than three bytes of a request (JSON around it included) and each streamed token is an event
+    of its own, so the bytes released say more than what was used. What the provider did say is a floor.
+    """
+    told = known or Usage()
+    return Usage(
+        input=told.input or min(MOST, -(-request_bytes // 3)),
+        output=min(MOST, max(told.output, -(-released_bytes // 3))),
+        cached=told.cached,
+        cache_write=told.cache_write,
+        reasoning=told.reasoning,
+        estimated=True,
+    )

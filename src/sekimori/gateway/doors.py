@@ -1,0 +1,77 @@
+"""The doors of the gateway: which method and path mean what, and in which dialect a refusal is spoken.
+
+A door is a row of a table. Paths are matched as received, byte for byte: the edge accepts only canonical ones, so
+there is no second spelling of a door that a rule in front of it could miss.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Final
+
+from msgspec import Struct
+
+from sekimori.dialects import anthropic, openai
+from sekimori.errors import Refusal
+from sekimori.meter.budget import Figures, RateLimited
+from sekimori.terms import Ask, Dialect, Headers, Operation
+
+
+class Door(Struct, frozen=True):
+    """One operation in one dialect."""
+
+    dialect: Dialect
+    operation: Operation
+
+    @property
+    def speech(self) -> ModuleType:
+        return SPEECH[self.dialect]
+
+    def read(self, body: bytes, headers: Headers) -> Ask:
+        """The ask that a body holds. Raises Refused `malformed_json`, `unknown_field`, … naming the member."""
+        ask: Ask = self.speech.read_ask(self.operation, body, headers)
+        return ask
+
+
+SPEECH: Final[dict[Dialect, ModuleType]] = {"openai": openai, "anthropic": anthropic}
+
+CALLS: Final[dict[str, Door]] = {
+    "/v1/chat/completions": Door("openai", "chat"),
+    "/v1/messages": Door("anthropic", "chat"),
+    "/v1/messages/count_tokens": Door("anthropic", "count_tokens"),
+}
+MODELS: Final = "/v1/models"
+
+
+def dialect_of(target: str | None) -> Dialect:
+    """In which dialect to refuse what came to `target`, known or not."""
+    return "anthropic" if target is not None and target.startswith("/v1/messages") else "openai"
+
+
+def refuse(dialect: Dialect, refusal: Refusal, headers: Headers) -> tuple[int, Headers, bytes]:
+    """The refusal as the dialect's own error, so that its SDK raises its own exception."""
+    status, own, body = SPEECH[dialect].refusal(refusal)
+    if isinstance(refusal, RateLimited):
+        own = own + figures_headers(dialect, refusal.figures, datetime.now(UTC))
+    return status, own + headers, body
+
+
+def figures_headers(dialect: Dialect, figures: Figures, now: datetime) -> Headers:
+    """The rate-limit figures under the dialect's own header names and in its own notation of time."""
+    limit, remaining = str(figures.limit).encode(), str(figures.remaining).encode()
+    seconds = math.ceil(figures.reset)
+    if dialect == "anthropic":
+        at = datetime.fromtimestamp(math.ceil(now.timestamp() + figures.reset), UTC)
+        return [
+            (b"anthropic-ratelimit-requests-limit", limit),
+            (b"anthropic-ratelimit-requests-remaining", remaining),
+            (b"anthropic-ratelimit-requests-reset", at.strftime("%Y-%m-%dT%H:%M:%SZ").encode()),
+        ]
+    minutes, rest = divmod(seconds, 60)
+    return [
+        (b"x-ratelimit-limit-requests", limit),
+        (b"x-ratelimit-remaining-requests", remaining),
+        (b"x-ratelimit-reset-requests", (f"{minutes}m{rest}s" if minutes else f"{rest}s").encode()),
+    ]

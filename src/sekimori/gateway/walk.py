@@ -1,0 +1,84 @@
+"""The walk of one call: the dangerous sequence, from a stranger's bytes to a settled record.
+
+Read `walk` aloud: authenticate, read, decide, reserve, screen, and for each authorised hop record, call, screen,
+release; the exit of `recording` settles. There are no hooks between the steps, so that no configuration can reorder
+them. What a step refuses it refuses by raising a `Refusal`; `Recording` makes the record and the reply of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from msgspec import Struct
+
+from sekimori.errors import Refused
+from sekimori.gateway.doors import Door
+from sekimori.gateway.record import Books, Recording
+from sekimori.guard.screen import screen_input, screen_output
+from sekimori.http.server import Reply, Request
+from sekimori.identity.authenticate import KeyIndex, authenticate
+from sekimori.meter.budget import Budget
+from sekimori.policy.decide import again, decide
+from sekimori.terms import Ask, Grant, Route
+from sekimori.upstream.call import Answer, Providers
+
+
+class Gateway(Struct, frozen=True):
+    """What a walk needs. `books.snapshot` is asked anew at each step that decides."""
+
+    index: KeyIndex
+    budget: Budget
+    providers: Providers
+    books: Books
+
+
+async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
+    """Answer one call or refuse it, and leave a record either way. Raises Refused only for strangers (401)."""
+    principal = authenticate(request.headers, request.query, at.index, at.books.clock.now_ms())
+    async with Recording(at.books, door, principal, reply) as record:
+        ask = record.asked(door.read(await request.body(), request.headers))
+        grant = decide(at.books.snapshot(), principal, ask)
+        record.reserved(at.budget.reserve(grant))  # left at the exit of `record`, whatever happens in between
+        ask = record.screened(*screen_input(grant, ask))
+        async with aclosing(hops(at, grant, ask, record)) as authorised:
+            async for leave, hop in authorised:
+                answer = record.calling()
+                await at.providers.open(leave, hop, ask, answer)
+                if record.answered(answer).yields(hop):
+                    continue  # nothing is released yet, and the policy lets the next key try
+                await release(leave, answer, record)
+                break
+            else:
+                raise record.exhausted()
+
+
+async def hops(at: Gateway, grant: Grant, ask: Ask, record: Recording) -> AsyncGenerator[tuple[Grant, Route], None]:
+    """Each route of the grant, decided anew on the policy of its instant; its `Decided` is durable when yielded.
+
+    A fallback does not outlive the leave to use it: where the policy has ceased to grant it, the hops end.
+    """
+    for first_seen in grant.routes:
+        try:
+            leave, hop = again(at.books.snapshot(), grant.principal, ask, first_seen)
+        except Refused:
+            if first_seen is grant.routes[0]:
+                raise
+            return  # what the hop before brought is the answer
+        await record.decided(leave, hop)
+        yield leave, hop
+
+
+async def release(leave: Grant, answer: Answer, record: Recording) -> None:
+    """Screen and hand on what came back, all but its last bytes: those wait in `record` for `Settled`."""
+    if answer.refusal is not None:
+        raise answer.refusal
+    stream = answer.stream
+    if stream is None:
+        record.hold(*screen_output(leave, answer.body))
+        return
+    await record.begin()
+    await record.release(*screen_output(leave, answer.first))
+    while not stream.complete:
+        await record.release(*screen_output(leave, await answer.piece()))
+    record.hold(*screen_output(leave, stream.final))

@@ -1,0 +1,1 @@
+"""The kill -9 campaign: `make faults`. See __main__."""
