@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from sekimori.ledger import entry
+from sekimori.ledger import entry, merkle, note
 from sekimori.ledger.disk import Disk
 from sekimori.ledger.entry import Row
 from sekimori.ledger.ledger import Draft, Ledger
+from sekimori.ledger.log import fetch, files
 from sekimori.ledger.note import Key
+from sekimori.ledger.tiles import Reader
+from sekimori.ledger.verify import verify_log
 
 DEPLOYMENT = "sekimori.test"
 ACME = "acme0000000000000000000000"
@@ -26,12 +28,14 @@ GLOBEX = "globex00000000000000000000"
 class Signer:
     """The same key for the same origin, in every process."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, signed: list[bytes] | None = None) -> None:
         self.name = origin
+        self.signed = [] if signed is None else signed
         self._key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(origin.encode()).digest())
         self.public = self._key.public_key().public_bytes_raw()
 
     def sign(self, message: bytes, /) -> bytes:
+        self.signed.append(message)
         return self._key.sign(message)
 
 
@@ -163,7 +167,8 @@ class World:
         self.keys = Keys()
         self.rows = Rows()
         self.now = 1_800_000_000_000
-        self.calls = itertools.count()
+        self.signed: list[bytes] = []
+        """Every checkpoint that was ever signed, published or not."""
 
     def clock(self) -> int:
         self.now += 1
@@ -175,7 +180,7 @@ class World:
             self.home,
             DEPLOYMENT,
             keys=self.keys,
-            signer=Signer,
+            signer=lambda origin: Signer(origin, self.signed),
             rows=self.rows,
             clock=self.clock,
             **settings,
@@ -222,3 +227,36 @@ async def call(ledger: Ledger, log: str) -> list[str]:
     id = ledger.new_id()
     first = await ledger.write(decided(log, id))
     return first + await ledger.write(settled(log, id), key_used(log, id))
+
+
+async def sound(world: World, acknowledged: dict[str, list[str]]) -> None:
+    """What must hold of a home that nobody has open, whatever happened to it: it opens, every log verifies whole,
+    every acknowledged entry is there, and every checkpoint ever signed fits the tree as it is now."""
+    ledger = await world.open()
+    try:
+        await ledger.integrate()
+        assert ledger.troubles == {}
+        sizes = {log: ledger.size(log) for log in ledger.logs()}
+        for log, ids in acknowledged.items():
+            for id in ids:
+                assert await ledger.find(log, id) is not None, f"acknowledged entry {id} of {log} is lost"
+    finally:
+        await ledger.close()
+    trees: dict[str, list[bytes]] = {}
+    for log, size in sizes.items():
+        directory = world.home / "ledger" / log
+        report = await verify_log(
+            fetch(directory), key_of(log), files=files(directory), rows=world.rows, keys=world.keys
+        )
+        assert report.problems == []
+        assert report.size == size
+        assert not report.running
+        assert set(report.payloads) <= {"present"}
+        reader = Reader(fetch(directory), size)
+        trees[f"{DEPLOYMENT}/{log}"] = [merkle.leaf_hash(reader.entry(index)) for index in range(size)]
+    for message in world.signed:
+        checkpoint = note.parse_checkpoint(message.decode())
+        leaves = trees[checkpoint.origin][: checkpoint.size]
+        assert len(leaves) == checkpoint.size
+        node = lambda level, index, leaves=leaves: merkle.perfect(leaves[index << level : (index + 1) << level])  # noqa: E731
+        assert merkle.root(checkpoint.size, node) == checkpoint.root, "a fork was signed"

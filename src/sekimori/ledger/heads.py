@@ -114,7 +114,7 @@ class Head:
         if leaf.kind == DECIDED and leaf.call is not None and leaf.hop is not None:
             self.pairs[leaf.call, leaf.hop].segment = segment
         elif leaf.kind == SETTLED and leaf.call is not None and leaf.hop is not None:
-            del self.pairs[leaf.call, leaf.hop]
+            self.pairs.pop((leaf.call, leaf.hop), None)
         self.pending.append(mark)
 
     def failed(self, mark: Mark) -> None:

@@ -154,6 +154,8 @@ class Journal:
         """The current segment takes no more frames: there is none yet, or its successor may exist already."""
         self._chain = 0
         self._preparing: threading.Thread | None = None
+        self._prepared = False
+        """The file for the next segment is whole (one that is merely there may have been cut short)."""
         self._carries = False
         self.next = 0
         """Number of the next entry."""
@@ -273,9 +275,10 @@ class Journal:
     def _prepare(self) -> None:
         try:
             self._disk.prewrite(self._directory / _PREPARED, self._size)
+            self._prepared = True
         except OSError:
             # Not lost: the commit that needs the segment makes it itself, and tells its callers what the disk said.
-            (self._directory / _PREPARED).unlink(missing_ok=True)
+            self._prepared = False
 
     def _rotate(self) -> None:
         """Begin the next segment. On failure the next commit tries again, and the same head replaces whatever this
@@ -285,11 +288,13 @@ class Journal:
             self._preparing.join()
             self._preparing = None
         prepared = self._directory / _PREPARED
-        if not prepared.exists():
+        if not self._prepared:
             self._disk.prewrite(prepared, self._size)
+            self._prepared = True
         descriptor = os.open(prepared, os.O_WRONLY | os.O_CLOEXEC)
         try:
             self._disk.write(descriptor, _segment(_Segment(self.current + 1, self.next, self._chain), self._size), 0)
+            self._prepared = False
             self._disk.rename(prepared, self._path(self.current + 1))
         except BaseException:
             os.close(descriptor)

@@ -40,9 +40,12 @@ from sekimori.ledger.entry import (
 from sekimori.ledger.heads import Head, Pair
 from sekimori.ledger.integrate import BACKLOG, Integrator
 from sekimori.ledger.journal import SEGMENT, Damaged, Journal
+from sekimori.ledger.log import fetch, files
+from sekimori.ledger.note import Key
 from sekimori.ledger.protocols import DayKeys, Follower, Recorded, Rows, Signer
 from sekimori.ledger.recover import replay
 from sekimori.ledger.tiles import Damaged as LogDamaged
+from sekimori.ledger.verify import Progress, Report, verify_log
 from sekimori.ledger.writer import ACTOR, DAY_MS, Draft, Writer
 
 _LOG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\Z").match
@@ -266,6 +269,24 @@ class Ledger:
         except LogDamaged as error:
             raise read.damaged(log, error) from error
         return text
+
+    async def verify(self, log: str, *, progress: Progress | None = None) -> Report:
+        """Verify a log from its files, while it is written to, payloads included. See ledger/verify.
+
+        Raises ValueError where there is no such log, OSError where its files cannot be read."""
+        head = self._heads.get(log)
+        if head is None:
+            raise ValueError(f"there is no log {log!r}")
+        directory = self._directory / log
+        return await verify_log(
+            fetch(directory),
+            Key(head.signer.name, head.signer.public),
+            files=await self._in_thread(files, directory),
+            rows=self._rows,
+            keys=self._keys,
+            live=True,
+            progress=progress,
+        )
 
     # -- opening and closing -----------------------------------------------------------------------------------------
 

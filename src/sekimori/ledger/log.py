@@ -28,6 +28,11 @@ def fetch(directory: Path) -> Fetch:
     return read
 
 
+def files(directory: Path) -> list[str]:
+    """Paths of all files of a log, for the verifier."""
+    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+
+
 class Log:
     """The log of one origin in one directory; nobody else may write there."""
 

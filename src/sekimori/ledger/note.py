@@ -62,7 +62,7 @@ class Key(Struct, frozen=True):
         """Raises Invalid. The id in the text must be the key's own."""
         name, _, rest = text.partition("+")
         _, _, encoded = rest.partition("+")
-        blob = _base64(encoded)
+        blob = base64_of(encoded)
         if not _named(name) or len(blob) != 33 or blob[0] != ED25519:
             raise Invalid("not an Ed25519 verifier key")
         key = cls(name, blob[1:])
@@ -133,7 +133,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
     lines = text.split("\n")
     if len(lines) != 4 or lines[3]:
         raise Invalid("checkpoint is not three lines")
-    origin, size, root = lines[0], lines[1], _base64(lines[2])
+    origin, size, root = lines[0], lines[1], base64_of(lines[2])
     if not _named(origin) or len(root) != 32:
         raise Invalid("checkpoint has no origin, or a root of another size")
     if not (size.isascii() and size.isdecimal()) or len(size) > 16 or int(size) > MAX_SIZE:
@@ -167,7 +167,7 @@ def _signature(line: str) -> Signature:
     if not line.startswith(_DASH):
         raise Invalid("signature line does not begin with a dash")
     name, _, encoded = line[len(_DASH) :].partition(" ")
-    blob = _base64(encoded)
+    blob = base64_of(encoded)
     if not _named(name) or len(blob) <= 4:
         raise Invalid("signature line has no key name, or no signature")
     return Signature(name, blob[:4], blob[4:])
@@ -177,7 +177,7 @@ def _named(name: str) -> bool:
     return bool(name) and "+" not in name and not any(character.isspace() for character in name)
 
 
-def _base64(text: str) -> bytes:
+def base64_of(text: str) -> bytes:
     """Standard base64 with padding and without stray bits. Raises Invalid."""
     try:
         data = base64.b64decode(text, validate=True)
