@@ -268,11 +268,13 @@ def _output(argv: Sequence[str], seconds: float, where: str) -> bytes:
             status = process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             raise _slow(where, seconds) from None
+    except BaseException:
+        # The whole group, and before the leader is reaped: until then its number cannot be anyone else's.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
     finally:
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
         process.stdout.close()
     if status != 0:
         raise VaultFault(

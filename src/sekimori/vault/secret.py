@@ -26,6 +26,9 @@ class Secret:
             raise TypeError(f"a secret is made of bytes, not {type(value).__name__}")
         self.__value = value
 
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError("a secret is not extended: a subclass could show it")
+
     def reveal(self) -> bytes:
         """The plaintext, the same object that was given."""
         return self.__value
