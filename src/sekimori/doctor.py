@@ -37,8 +37,8 @@ async def examine(settings: Settings) -> list[Finding]:
     try:
         check_private(settings.home)
     except Refusal as refusal:
-        state = "missing" if refusal.reason == "not_found" else "fault"
-        return [*findings, Finding(state, "home", refusal.text, refusal.advice)]
+        absent = refusal.reason == "not_found"
+        return [*findings, Finding("missing" if absent else "fault", "home", refusal.text, refusal.advice)]
     findings.append(Finding("ok", "home", str(settings.home)))
     findings += _disk(settings)
     served = False

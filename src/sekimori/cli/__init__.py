@@ -185,13 +185,19 @@ def serve(*, plane: Literal["gateway", "control", "egress"] | None = None) -> in
     Parameters
     ----------
     plane
-        Only this plane [default: gateway and control].
+        `gateway` opens no control listener [default: gateway and control].
     """
-    if plane == "egress":
-        raise Refused("wrong_use", "This version has no egress plane.", advice="Leave `--plane` out.")
-    from sekimori import serve as server
+    if plane in ("control", "egress"):
+        raise Refused(
+            "wrong_use",
+            f"This version does not serve the {plane} plane by itself.",
+            advice="Leave `--plane` out, or name `gateway`.",
+        )
+    import uvloop
 
-    return int(server.run(_settings(), plane) or 0)
+    from sekimori.serve import run
+
+    return uvloop.run(run(_settings(), "gateway" if plane == "gateway" else "all"))
 
 
 @app.command

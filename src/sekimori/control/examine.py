@@ -38,9 +38,8 @@ async def _examine(home: Home) -> AsyncIterator[Finding]:
     yield Finding("ok", "deployment", f"{home.name}, generation {current.generation.number}")
     yield await _databases(home)
     yield Finding("ok", "vault", f"opens with {home.keys.kek_id}")
-    if home.keys.rotation_fault is not None:
-        fault = home.keys.rotation_fault
-        yield Finding("fault", "vault", f"a key rotation is unfinished: {fault.text}", fault.advice)
+    if (unfinished := home.keys.rotation_fault) is not None:
+        yield Finding("fault", "vault", f"a key rotation is unfinished: {unfinished.text}", unfinished.advice)
     for what, fault in home.ledger.troubles.items():
         yield Finding("fault", f"ledger {what}", fault.text, fault.advice)
     if not home.ledger.troubles:

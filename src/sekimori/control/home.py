@@ -6,7 +6,6 @@
         home.keys              provider keys, to lend
         home.ledger            the record
         home.changes           the verbs that change something
-        home.metrics, home.log what the process says of itself
         home.subscribe(f)      f(snapshot) at once and after every change
 
 Both the server and, where nobody serves, a command open a home this way, and only while they hold its lock. Opening
@@ -36,7 +35,7 @@ from sekimori.meter.usage_report import UsageFollower
 from sekimori.policy import documents
 from sekimori.policy.documents import Documents
 from sekimori.policy.snapshot import Snapshot
-from sekimori.telemetry import Log, Metrics
+from sekimori.telemetry import Log
 from sekimori.terms import OPERATOR
 from sekimori.vault import kek
 from sekimori.vault.keys import Keys
@@ -74,6 +73,7 @@ class Home:
         index: KeyIndex,
         now_ms: Callable[[], int],
         log: Log,
+        served: bool,
     ) -> None:
         self.settings = settings
         self.name = name
@@ -84,9 +84,8 @@ class Home:
         self.index = index
         self.now_ms = now_ms
         self.log = log
-        self.metrics = Metrics()
-        self.served = False
-        """Whether verbs are answered on the home's socket."""
+        self.served = served
+        """Whether it was opened to be served, and not for one command."""
         self._subscribers: list[Callable[[Snapshot], None]] = []
         self.changes: Changes
         """Set by `open_home` before anyone else sees the home."""
@@ -126,7 +125,6 @@ class Home:
         return [f"{what}: {fault.text} {fault.advice}".rstrip() for what, fault in self.ledger.troubles.items()]
 
     def _publish(self, current: Current) -> None:
-        self.metrics.configure((uid, tenant, agent) for uid, (tenant, agent) in current.agents.items())
         for publish in self._subscribers:
             publish(current.snapshot)
 
@@ -136,6 +134,7 @@ async def open_home(
     settings: Settings,
     *,
     role: str = "serve",
+    log: Log | None = None,
     clock: Callable[[], int] = now_ms,
     random: Callable[[int], bytes] = os.urandom,
 ) -> AsyncIterator[Home]:
@@ -149,14 +148,21 @@ async def open_home(
     async with AsyncExitStack() as stack:
         lock = await take_lock(settings.home, role)
         stack.callback(lock.release)
-        yield await _open(settings, stack, clock, random)
+        if log is None:
+            # A command says what went wrong by itself; of the rest it is silent.
+            log = Log(level="warning", now_ms=clock)
+            stack.callback(log.close)
+        yield await _open(settings, role == "serve", log, stack, clock, random)
 
 
 async def _open(
-    settings: Settings, stack: AsyncExitStack, clock: Callable[[], int], random: Callable[[int], bytes]
+    settings: Settings,
+    served: bool,
+    log: Log,
+    stack: AsyncExitStack,
+    clock: Callable[[], int],
+    random: Callable[[int], bytes],
 ) -> Home:
-    log = Log(level=settings.log.level, calls=settings.log.calls, now_ms=clock)
-    stack.callback(log.close)
     database = Database(settings.home)
     stack.push_async_callback(database.close)
     name = await database.deployment.deployment()
@@ -177,7 +183,7 @@ async def _open(
     ledger.register(UsageFollower(database))
 
     index = KeyIndex(keys.peppers)
-    home = Home(settings, name, database, keys, ledger, index, clock, log)
+    home = Home(settings, name, database, keys, ledger, index, clock, log, served)
     store = database.deployment
     current = restored(await store.generation(), await store.identities(), str(store.path))
     home.changes = Changes(database, keys, ledger, index, current, publish=home._publish, now_ms=clock, random=random)

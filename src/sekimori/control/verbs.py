@@ -7,8 +7,7 @@ structs too and travel as JSON. Who asks is the uid the kernel names; today the 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -33,7 +32,7 @@ from sekimori.control.arguments import (
 from sekimori.control.changes import Applied, Issued, Unfit
 from sekimori.control.examine import examine
 from sekimori.control.home import Home
-from sekimori.control.owner import Progress, listen
+from sekimori.control.owner import Progress
 from sekimori.errors import Fault, Refusal, Refused
 from sekimori.meter import usage_report
 from sekimori.policy import documents
@@ -95,7 +94,7 @@ Handler = Callable[[Home, Any, str, Progress], Awaitable[object]]
 
 
 async def answer(home: Home, verb: str, args: Raw | bytes, uid: int, progress: Progress) -> object:
-    """Do what `verb` says for the process user `uid`."""
+    """Do what `verb` says for the process user `uid`. Raises Refusal, and nothing else."""
     entry = VERBS.get(verb)
     if entry is None:
         raise Refused("wrong_use", f"This server has no verb `{verb[:40]}`.", advice="Use the same version.")
@@ -104,28 +103,17 @@ async def answer(home: Home, verb: str, args: Raw | bytes, uid: int, progress: P
         given = msgspec.json.decode(args, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("wrong_use", f"`{verb}`: {str(error).split(' - at ')[0]}.") from error
-    return await handler(home, given, f"uid:{uid}", progress)
-
-
-@asynccontextmanager
-async def served(home: Home) -> AsyncIterator[None]:
-    """Answer verbs on the home's socket until the block is left."""
-
-    async def one(verb: str, args: Raw, uid: int, progress: Progress) -> object:
-        try:
-            result = await answer(home, verb, args, uid, progress)
-        except Refusal:
-            raise
-        except Exception as error:
-            home.log.exception("verb.failed", error, verb=verb)
-            text = f"`sekimori {verb}` failed: {type(error).__name__}."
-            raise Fault("internal", text, advice="The server's log says where.") from error
-        home.log.info("verb", verb=verb, uid=uid)
-        return result
-
-    async with listen(home.settings.home, one):
-        home.served = True
-        yield
+    try:
+        result = await handler(home, given, f"uid:{uid}", progress)
+    except Refusal as refusal:
+        home.log.info("verb", verb=verb, uid=uid, reason=refusal.reason)
+        raise
+    except Exception as error:
+        home.log.exception("verb.failed", error, verb=verb, uid=uid)
+        text = f"`sekimori {verb}` failed unexpectedly: {type(error).__name__}."
+        raise Fault("internal", text, advice="The log says where; nothing was said to be done.") from error
+    home.log.info("verb", verb=verb, uid=uid)
+    return result
 
 
 def read(files: Sequence[File]) -> Documents:
