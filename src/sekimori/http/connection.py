@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._next: Request | None = None
         self._close = False
         self._thrown = 0
-        self._cut = False  # by the handler's own abort, which then comes to its end undisturbed
+        self._told = False  # the handler knows that the caller left, or cut it off itself: cancelled once at most
         # Of the current request's body:
         self._body = b""
         self._pieces = bytearray()
@@ -389,7 +389,7 @@ class Connection(asyncio.Protocol):
 
     def cut(self) -> None:
         """The handler's own abort: it is not cancelled for it."""
-        self._cut = True
+        self._told = True
         self.abort()
 
     def abort(self) -> None:
@@ -426,7 +426,8 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None:
             self._waiter.set_result(False)
             self._waiter = None
-        elif self._next is not None and not self._cut:
+        elif self._next is not None and not self._told:
+            self._told = True
             self.task.cancel()
 
     async def _run(self) -> None:

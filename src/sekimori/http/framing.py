@@ -131,7 +131,7 @@ class Lines:
             raise Malformed("the request line is malformed")
         method, raw, minor = match.groups()
         if minor is None:
-            raise Malformed("only HTTP/1.1 is spoken here", 505)
+            raise Malformed("this version of the protocol is not spoken here", 505)
         if len(raw) > target_bytes:
             raise Malformed("the request target is too long", 414)
         path, mark, query = raw.partition(b"?")
