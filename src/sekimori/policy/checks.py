@@ -37,7 +37,10 @@ comparison costs the product of their lengths."""
 
 
 def check(documents: Documents) -> list[Problem]:
-    """Every problem of a set, errors first; within those in canonical order. Empty for a set without any."""
+    """Every problem of a set, errors first; within those in canonical order. Empty for a set without any.
+
+    What is said may name any tenant of the set (`Did you mean …?`): it is for who may read all of it.
+    """
     checker = _Checker(documents)
     problems = [problem for located in documents.located() for problem in checker.of(located)]
     return sorted(problems, key=lambda problem: problem.level)

@@ -20,6 +20,7 @@ break 8; it is judged here again because a call must not depend on who checked w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Literal
 
@@ -35,6 +36,8 @@ from sekimori.upstream.catalog import offers
 
 MODEL_LENGTH: Final = 256
 """Characters of a model's name; longer ones do not exist."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:@+-]|/(?!\.{0,2}(?:/|\Z)))*")
 
 STATEFUL: Final = frozenset(
     {
@@ -332,9 +335,11 @@ def _hop(
 def _served(tenant: TenantTable, asked: str) -> tuple[list[str], str]:
     """The providers that serve what was asked for, and the model's own name.
 
-    A name that begins with a known provider's name and a slash means that provider and no other.
+    A name that begins with a known provider's name and a slash means that provider and no other. What is no name (a
+    pattern, white space, a path that climbs) no one serves, whatever their patterns: names stand in records, reports
+    and, for some providers, in paths.
     """
-    if not 0 < len(asked) <= MODEL_LENGTH:
+    if len(asked) > MODEL_LENGTH or not _NAME.fullmatch(asked):
         return [], asked
     head, slash, rest = asked.partition("/")
     if slash and head in tenant.known:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 TENANTS_KEPT: Final = 4096
 """Compiled tenant tables held at once; the one compiled first goes first."""
-DECISIONS_KEPT: Final = 256
+DECISIONS_KEPT: Final = 64
 """Decisions remembered per agent; the oldest goes first."""
 
 _NOWHERE: Final = Origin("https", "invalid", 443)
@@ -49,7 +49,7 @@ _INCLUDES: Final[dict[Scope, frozenset[Scope]]] = {
 
 def included(scopes: Iterable[Scope]) -> frozenset[Scope]:
     """The scopes and all that they include: `admin` includes `write`, `write` includes `read`."""
-    return frozenset().union(*(_INCLUDES[scope] for scope in scopes))
+    return frozenset().union(*(_INCLUDES.get(scope, frozenset()) for scope in scopes))
 
 
 class Known(Struct, frozen=True):
