@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,21 @@ class World:
         self.now = 1_800_000_000_000
         self.signed: list[bytes] = []
         """Every checkpoint that was ever signed, published or not."""
+
+    def copy(self, home: Path) -> World:
+        """The same home at another place, as it lies on the disk now."""
+        shutil.copytree(self.home, home)
+        world = World(home)
+        world.now, world.signed = self.now, list(self.signed)
+        world.rows.logs = {log: dict(rows) for log, rows in self.rows.logs.items()}
+        return world
+
+    async def crash(self, ledger: Ledger) -> None:
+        """Let go of a home as a kill does: nothing more is written."""
+        disk = FaultyDisk()
+        disk.dead = True
+        ledger._disk = ledger._journal._disk = disk
+        await ledger._release()
 
     def clock(self) -> int:
         self.now += 1
