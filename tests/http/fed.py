@@ -66,6 +66,7 @@ class Fed:
         self.transport = Transport()
         self.connection = Connection(server)
         self.transport.protocol = self.connection
+        server._arriving += 1
         self.connection.connection_made(self.transport)
         self.waiting = bytearray()
 

@@ -91,9 +91,7 @@ ATTACKS: dict[str, bytes] = {
     "chunk line ends in LF": post(b"Transfer-Encoding: chunked", body=b"5\nhello\r\n" + CHUNKED_END),
     "chunk line ends in CR": post(b"Transfer-Encoding: chunked", body=b"5\rXhello\r\n" + CHUNKED_END),
     "chunk line ends in CR CR LF": post(b"Transfer-Encoding: chunked", body=b"5\r\r\nhello\r\n" + CHUNKED_END),
-    "LF in a chunk extension (TERM.EXT)": post(
-        b"Transfer-Encoding: chunked", body=b"2;\nxx\r\nXX\r\n" + CHUNKED_END
-    ),
+    "LF in a chunk extension (TERM.EXT)": post(b"Transfer-Encoding: chunked", body=b"2;\nxx\r\nXX\r\n" + CHUNKED_END),
     "CR in a chunk extension": post(b"Transfer-Encoding: chunked", body=b"2;a\rb\r\nXX\r\n" + CHUNKED_END),
     "NUL in a chunk extension": post(b"Transfer-Encoding: chunked", body=b"2;\x00\r\nXX\r\n" + CHUNKED_END),
     "chunk extension too long": post(

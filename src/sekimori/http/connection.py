@@ -45,6 +45,7 @@ class Connection(asyncio.Protocol):
         self.deadline = _NEVER  # of the input
         self.write_deadline = _NEVER
         self.state = _HEAD
+        self.made = False
         self.paused: asyncio.Future[None] | None = None
         self.minor = 1
         self.idle = True  # no request yet or the last one answered, and no byte of the next
@@ -79,6 +80,7 @@ class Connection(asyncio.Protocol):
         self.peer = Peer(str(name[0]) if isinstance(name, tuple) else "", certificate)
         server = self.server
         self.deadline = server.clock() + self.limits.head_s
+        self.made = True
         server.joined(self)
         self.task = server.loop.create_task(self._run())
         server.tasks.add(self.task)

@@ -66,6 +66,7 @@ class Server:
         self.tasks: set[asyncio.Task[None]] = set()
         self._open: set[Connection] = set()
         self._joining: set[asyncio.Task[None]] = set()
+        self._arriving = 0  # accepted, handshake not done
         self._listener: socket.socket | None = None
         self._deaf = False  # out of file descriptors: the sweep listens again
         self._timer: asyncio.TimerHandle | None = None
@@ -76,7 +77,7 @@ class Server:
     @property
     def connections(self) -> int:
         """Open connections, those in their handshake included."""
-        return len(self._open) + len(self._joining)
+        return len(self._open) + self._arriving
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port (that the system chose where 0 was asked). Raises OSError."""
@@ -132,6 +133,7 @@ class Server:
     # The connections' side.
 
     def joined(self, connection: Connection) -> None:
+        self._arriving -= 1
         self._open.add(connection)
 
     def left(self, connection: Connection) -> None:
@@ -176,14 +178,16 @@ class Server:
             if self.connections >= self.limits.connections:
                 self._turn_away(accepted)
                 continue
+            self._arriving += 1
             task = self.loop.create_task(self._join(accepted))
             self._joining.add(task)
 
     async def _join(self, accepted: socket.socket) -> None:
+        tls = self.tls
+        connection = Connection(self)
         try:
-            tls = self.tls
             await self.loop.connect_accepted_socket(
-                lambda: Connection(self),
+                lambda: connection,
                 accepted,
                 ssl=tls,
                 ssl_handshake_timeout=self.limits.handshake_s if tls is not None else None,
@@ -193,6 +197,8 @@ class Server:
             self.handshakes_failed += 1
             accepted.close()
         finally:
+            if not connection.made:
+                self._arriving -= 1
             current = asyncio.current_task()
             assert current is not None
             self._joining.discard(current)
