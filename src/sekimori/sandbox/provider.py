@@ -1,0 +1,348 @@
+"""The practice provider's handler: doors, scenarios, and its own count of what happened.
+
+It is a provider's double for tests, benchmarks and for trying a policy: never a model, and it says so in every reply
+(`x-sandbox: sekimori`, and in words). Its count is independent of the gateway's, so the two can be compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from sekimori.dialects import anthropic, openai
+from sekimori.dialects.strict import read_object
+from sekimori.errors import Refusal, Refused, Upstream
+from sekimori.http.message import Reply, Request
+from sekimori.sandbox.replies import Heard, Said, events, figures, fingerprint, hear, plain, say
+from sekimori.sandbox.scenarios import PREFIX, SCENARIOS, Scenario, choose
+from sekimori.terms import Dialect, Headers
+
+KEYS_KEPT: Final = 1000
+LAST_BYTES: Final = 256 * 1024
+"""Bytes of a body that `/sandbox/last` can show."""
+HUGE: Final = 80 * 1024 * 1024
+HUGE_EVENT: Final = 9 * 1024 * 1024
+
+MARK: Final = (b"x-sandbox", b"sekimori")
+JSON: Final = (b"content-type", b"application/json")
+EVENTS: Final = (b"content-type", b"text/event-stream")
+# What a provider says of the key's owner, and what must not reach the caller of a gateway.
+OWNERS: Final[Headers] = [
+    (b"openai-organization", b"org-sandbox-owner"),
+    (b"anthropic-organization-id", b"sandbox-owner"),
+    (b"x-ratelimit-remaining-requests", b"59"),
+    (b"anthropic-ratelimit-requests-remaining", b"59"),
+    (b"set-cookie", b"__cf=sandbox"),
+]
+_CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie"})
+_SPEECH: Final = {"openai": openai, "anthropic": anthropic}
+_DOORS: Final[dict[str, tuple[Dialect, str]]] = {
+    "/v1/chat/completions": ("openai", "chat"),
+    "/v1/messages": ("anthropic", "chat"),
+    "/v1/messages/count_tokens": ("anthropic", "count_tokens"),
+}
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Total(Struct):
+    """What came with one key."""
+
+    requests: int = 0
+    answered: int = 0
+    """Replies that told their usage and ended."""
+    failed: int = 0
+    """Refused, broken off by a scenario, or left by the caller."""
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+
+
+def refuse(refusal: Refusal, target: str | None) -> tuple[int, Headers, bytes]:
+    """A refusal in the dialect that the target suggests."""
+    dialect: Dialect = "anthropic" if target is not None and target.startswith("/v1/messages") else "openai"
+    status, headers, body = _SPEECH[dialect].refusal(refusal)
+    return status, [*headers, MARK], body
+
+
+class Provider:
+    """A handler for `http.server.Server`."""
+
+    def __init__(self) -> None:
+        self.totals: OrderedDict[str, Total] = OrderedDict()
+        """By the key's fingerprint."""
+        self.last: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        """The last request with each key, credentials taken out."""
+
+    async def __call__(self, request: Request, reply: Reply) -> None:
+        path = request.path
+        if path.startswith("/sandbox/"):
+            await self._tell(request, reply)
+        elif path == "/v1/models" or path.startswith("/v1/models/"):
+            await self._models(request, reply)
+        elif path in _DOORS:
+            if request.method != "POST":
+                raise Refused("method_not_allowed", "The sandbox takes POST here.")
+            dialect, operation = _DOORS[path]
+            await self._answer(dialect, operation, request, reply)
+        else:
+            raise Refused(
+                "unsupported_operation", f"The sandbox has no {path[:100]}.", advice="See /sandbox/scenarios."
+            )
+
+    async def _tell(self, request: Request, reply: Reply) -> None:
+        """What the sandbox knows of itself. Needs no key: fingerprints are all it shows."""
+        name = request.path.removeprefix("/sandbox/")
+        shown: Any
+        if name == "totals":
+            shown = {"keys": self.totals, "requests": sum(total.requests for total in self.totals.values())}
+        elif name == "scenarios":
+            shown = {"by": [f"model {PREFIX}NAME", "a key that contains NAME"], "scenarios": dict(SCENARIOS)}
+        elif name.startswith("last/") and name.removeprefix("last/") in self.last:
+            shown = self.last[name.removeprefix("last/")]
+        else:
+            raise Refused(
+                "unsupported_operation", "The sandbox tells /sandbox/scenarios, /totals and /last/FINGERPRINT."
+            )
+        await reply.send(200, [JSON, MARK], _encode(shown))
+
+    async def _models(self, request: Request, reply: Reply) -> None:
+        _key(request)
+        speech = _SPEECH["anthropic" if request.all(b"anthropic-version") else "openai"]
+        names = [PREFIX + name for name in SCENARIOS]
+        wanted = request.path.removeprefix("/v1/models").removeprefix("/")
+        if wanted and wanted not in names:
+            raise Refused("model_not_found", f"The sandbox has no model {wanted[:100]}.")
+        await reply.send(200, [JSON, MARK], speech.model_page(wanted) if wanted else speech.models_page(names))
+
+    async def _answer(self, dialect: Dialect, operation: str, request: Request, reply: Reply) -> None:
+        key = _key(request)
+        body = await request.body()
+        total = self._note(key, request, body)
+        try:
+            value, _ = read_object(body)
+            heard = hear(dialect, value, key)
+            scenario = choose(heard.model, key)
+            if scenario is None:
+                known = ", ".join(PREFIX + name for name in ("echo", "rate-limited", "slow-stream"))
+                raise Refused(
+                    "model_not_found", f"The sandbox has no model {heard.model[:100]}.", advice=f"Try {known}."
+                )
+            said = say(heard, body)
+            if await self._fail(scenario, heard, said, key, reply):
+                raise _Failed
+            if operation == "count_tokens":
+                await reply.send(200, [JSON, MARK], _encode({"input_tokens": heard.words}))
+            else:
+                await self._say(scenario, heard, said, reply)
+                total.input += said.usage.input
+                total.output += said.usage.output
+                total.cached += said.usage.cached
+            total.answered += 1
+        except _Failed:
+            total.failed += 1
+        except BaseException:
+            total.failed += 1
+            raise
+
+    def _note(self, key: str, request: Request, body: bytes) -> Total:
+        name = fingerprint(key)
+        total = self.totals.get(name)
+        if total is None:
+            total = self.totals[name] = Total()
+            if len(self.totals) > KEYS_KEPT:
+                self.totals.popitem(last=False)
+        total.requests += 1
+        self.last[name] = {
+            "method": request.method,
+            "target": request.target,
+            "headers": [
+                (field.decode("latin-1"), name if field in _CREDENTIALS else value.decode("latin-1"))
+                for field, value in request.headers
+            ],
+            "bytes": len(body),
+            "body": base64.b64encode(body).decode() if len(body) <= LAST_BYTES else None,
+        }
+        if len(self.last) > KEYS_KEPT:
+            self.last.popitem(last=False)
+        return total
+
+    async def _fail(self, scenario: Scenario, heard: Heard, said: Said, key: str, reply: Reply) -> bool:
+        """Do what a failing scenario does. False where the scenario answers in the end."""
+        name = scenario.name
+        if name in _REFUSALS:
+            status, headers, body = _refusal(heard.dialect, name, key)
+            await reply.send(status, [*headers, MARK, *OWNERS], body)
+        elif name == "disconnect":
+            reply.abort()
+        elif name == "redirect":
+            await reply.send(302, [(b"location", b"http://elsewhere.invalid/"), MARK], b"")
+        elif name == "compressed":
+            packed = gzip.compress(plain(heard, said, figures(heard.dialect, said.usage)), mtime=0)
+            await reply.send(200, [JSON, (b"content-encoding", b"gzip"), MARK], packed)
+        elif name == "wrong-type":
+            await reply.send(200, [JSON if heard.stream else EVENTS, MARK], plain(heard, said, None))
+        elif name in _BROKEN:
+            await (_broken_stream if heard.stream else _broken_plain)(name, heard, said, reply)
+        else:
+            return False
+        return True
+
+    async def _say(self, scenario: Scenario, heard: Heard, said: Said, reply: Reply) -> None:
+        name = scenario.name
+        usage = _USAGES[name](heard.dialect) if name in _USAGES else figures(heard.dialect, said.usage)
+        if name == "slow-first-byte":
+            await asyncio.sleep(scenario.pause_s)
+        pause = scenario.pause_s if name == "slow-stream" else 0.0
+        if not heard.stream:
+            body = plain(heard, said, usage)
+            if not pause:
+                await reply.send(200, [JSON, MARK, *OWNERS], body)
+                return
+            await reply.start(200, [JSON, MARK], length=len(body))
+            step = max(1, len(body) // 4)
+            pieces: Iterator[bytes] = (body[at : at + step] for at in range(0, len(body), step))
+        else:
+            await reply.start(200, [EVENTS, MARK, *OWNERS])
+            pieces = events(heard, said, usage)
+        held = b""
+        for piece in pieces:
+            if held:
+                await reply.write(held)
+            if pause:
+                await asyncio.sleep(pause)
+            held = piece
+        await reply.finish(held)
+
+
+class _Failed(Exception):
+    """A scenario failed the call as it should."""
+
+
+def _key(request: Request) -> str:
+    """The key of a request. Raises Refused `credential_missing`."""
+    given = request.header(b"authorization") or b""
+    key = request.header(b"x-api-key") or (given[7:] if given[:7].lower() == b"bearer " else b"")
+    if not key:
+        raise Refused("credential_missing", "The sandbox needs a key; any will do.")
+    return key.decode("latin-1")
+
+
+_REFUSALS: Final[dict[str, tuple[str, int, str]]] = {
+    "rate-limited": (
+        "upstream_rate_limited",
+        429,
+        "Rate limit reached for requests in organization org-sandbox-owner: Limit 60, Used 60.",
+    ),
+    "overloaded": ("upstream_overloaded", 529, "Overloaded"),
+    "unauthorized": ("credential_unknown", 401, "Incorrect API key provided: {key}."),
+    "forbidden": ("scope_missing", 403, "Organization org-sandbox-owner has no access to this model."),
+    "bad-request": ("bad_request", 400, "This model's maximum context length is 8 tokens; your messages have 9."),
+    "not-found": ("model_not_found", 404, "The model does not exist."),
+    "server-error": ("internal", 500, "The server had an error, user admin@sandbox.example was told."),
+}
+_BROKEN: Final = frozenset(
+    {
+        "truncated", "cut", "malformed", "malformed-later", "huge", "error-first", "error-first-rate-limited",
+        "error-later",
+    }
+)  # fmt: skip
+_USAGES: Final[dict[str, Any]] = {
+    "no-usage": lambda dialect: None,
+    "wrong-usage": lambda dialect: "many",
+    "negative-usage": lambda dialect: _usage(dialect, -1),
+    "absurd-usage": lambda dialect: _usage(dialect, 10**18),
+}
+
+
+def _usage(dialect: Dialect, count: int) -> dict[str, int]:
+    if dialect == "openai":
+        return {"prompt_tokens": count, "completion_tokens": count, "total_tokens": 2 * count}
+    return {"input_tokens": count, "output_tokens": count}
+
+
+def _refusal(dialect: Dialect, name: str, key: str) -> tuple[int, Headers, bytes]:
+    reason, status, text = _REFUSALS[name]
+    refused = Upstream(
+        reason,
+        text.format(key=f"{key[:8]}***{key[-4:]}"),
+        status=status,
+        retry_after=7 if name in ("rate-limited", "overloaded") else None,
+    )
+    status, headers, body = _SPEECH[dialect].refusal(refused)
+    return status, [field for field in headers if field[0] != b"x-should-retry"], body
+
+
+async def _broken_plain(name: str, heard: Heard, said: Said, reply: Reply) -> None:
+    body = plain(heard, said, figures(heard.dialect, said.usage))
+    half = body[: len(body) // 2]
+    if name == "truncated":
+        await reply.send(200, [JSON, MARK], half)
+    elif name in ("malformed", "malformed-later"):
+        await reply.send(200, [JSON, MARK], b"<html>sandbox</html>" if name == "malformed" else b"[" + body + b"]")
+    elif name == "huge":
+        await reply.start(200, [JSON, MARK], length=HUGE)
+        for _ in range(HUGE // 65536 - 1):
+            await reply.write(b" " * 65536)
+        await reply.finish(b" " * 65536)
+    elif name == "cut":
+        await reply.start(200, [JSON, MARK], length=len(body))
+        await reply.write(half)
+        reply.abort()
+    else:
+        await reply.send(200, [JSON, MARK], _error_body(heard.dialect, "overloaded"))
+
+
+async def _broken_stream(name: str, heard: Heard, said: Said, reply: Reply) -> None:
+    speech = _SPEECH[heard.dialect]
+    whole = list(events(heard, said, figures(heard.dialect, said.usage)))
+    await reply.start(200, [EVENTS, MARK])
+    if name in ("error-first", "error-first-rate-limited"):
+        condition = "rate-limited" if name.endswith("limited") else "overloaded"
+        await reply.finish(_error_event(heard.dialect, condition))
+        return
+    if name == "malformed":
+        await reply.finish(b"data: <html>sandbox</html>\n\n")
+        return
+    for event in whole[:3]:
+        await reply.write(event)
+    if name == "malformed-later":
+        await reply.write(b"data: {oops\n\n")
+        for event in whole[3:-1]:
+            await reply.write(event)
+        await reply.finish(whole[-1])
+    elif name == "truncated":
+        await reply.finish(whole[3][: len(whole[3]) // 2])
+    elif name == "cut":
+        await reply.write(whole[3])
+        reply.abort()
+    elif name == "huge":
+        await reply.write(b'data: {"choices":"')
+        for _ in range(HUGE_EVENT // 65536):
+            await reply.write(b"a" * 65536)
+        await reply.finish(b'"}\n\n')
+    else:
+        await reply.finish(
+            speech.stream_error(Upstream("upstream_error", "The sandbox failed, as asked: org-sandbox-owner."))
+        )
+
+
+def _error_event(dialect: Dialect, name: str) -> bytes:
+    body = _error_body(dialect, name)
+    return b"data: " + body + b"\n\n" if dialect == "openai" else b"event: error\ndata: " + body + b"\n\n"
+
+
+def _error_body(dialect: Dialect, name: str) -> bytes:
+    limited = name == "rate-limited"
+    if dialect == "openai":
+        code = "rate_limit_exceeded" if limited else "server_overloaded"
+        kind = "requests" if limited else "server_error"
+        return _encode({"error": {"message": "as asked: org-sandbox-owner", "type": kind, "param": None, "code": code}})
+    kind = "rate_limit_error" if limited else "overloaded_error"
+    return _encode({"type": "error", "error": {"type": kind, "message": "as asked: org-sandbox-owner"}})
