@@ -227,11 +227,10 @@ def resident_mb(root: int) -> float:
     return total * 1024 / 1e6
 
 
-def threads_us(root: int) -> dict[str, float]:
-    """Time on the CPU of each live thread of one process so far, in µs, by `name/number`."""
+def threads_us(root: int) -> dict[int, float]:
+    """Time on the CPU of each live thread of one process so far, in µs, by its number; the main one is `root`."""
     found = {}
-    for task in sorted(Path(f"/proc/{root}/task").iterdir(), key=lambda path: int(path.name)):
+    for task in Path(f"/proc/{root}/task").iterdir():
         with contextlib.suppress(OSError):
-            name = (task / "comm").read_text().strip()
-            found[f"{name}/{task.name}"] = int((task / "schedstat").read_text().split()[0]) / 1000
+            found[int(task.name)] = int((task / "schedstat").read_text().split()[0]) / 1000
     return found

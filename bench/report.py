@@ -101,14 +101,14 @@ def place(section: Section) -> str:
 
 
 def step_rows(profile: Profile) -> list[tuple[str, ...]]:
-    threads: list[tuple[str, ...]] = [
-        (f"thread {name.rpartition('/')[0]}", "", number(us)) for name, us in list(profile.threads.items())[1:]
-    ]
-    return [*((step.name, f"{step.share:.1%}", number(step.us)) for step in profile.steps), *threads]
+    """The steps by what they cost, then the other threads."""
+    steps = [(step.name, f"{step.share:.1%}", number(step.us)) for step in profile.steps]
+    return [*steps, *((f"thread {name}", "", number(us)) for name, us in profile.threads.items())]
 
 
 def profile_title(profile: Profile) -> str:
-    return f"Cost per step, {profile.measure}: {number(profile.cpu_us)} µs per call, {profile.samples} samples"
+    total, main = number(profile.cpu_us), number(profile.main_us)
+    return f"Cost per step, {profile.measure}: {total} µs per call, main thread {main} ({profile.samples} samples)"
 
 
 def warning(run: Run) -> str:

@@ -61,8 +61,10 @@ class Profile(Struct, frozen=True):
     cpu_us: float
     """Per request, with the sampler on."""
     samples: int
+    main_us: float
+    """Of it the main thread's; the steps and functions below share it."""
     threads: dict[str, float]
-    """CPU per request by thread, in µs."""
+    """CPU per request of the other threads, in µs."""
     steps: list[Step]
     hot: list[Step]
     """Functions by their own time."""

@@ -4,7 +4,8 @@ A timer of the process's own CPU time (each 4 ms at most, the kernel's tick) int
 main thread is counted; that costs well under 1 %, where a tracing profiler would multiply the price of small calls.
 Time in C functions counts for the Python function that called them; time in the event loop and the kernel between two
 callbacks shows where the next callback begins, and is marked as such. Counting starts and stops with SIGUSR1, which
-writes the counts so far to OUT: one line per stack, `count<TAB>innermost;…;outermost`.
+writes the counts so far to OUT: one line per stack, `count<TAB>innermost;…;outermost`, and before them one per live
+thread, `thread<TAB>kernel's number<TAB>name`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import dis
 import signal
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from types import FrameType
@@ -56,7 +58,8 @@ class Sampler:
         if self.on:
             self.counts.clear()
             return
-        lines = [f"{count}\t{';'.join(stack)}\n" for stack, count in self.counts.most_common()]
+        lines = [f"thread\t{one.native_id}\t{one.name}\n" for one in threading.enumerate()]
+        lines += [f"{count}\t{';'.join(stack)}\n" for stack, count in self.counts.most_common()]
         unfinished = self.out.with_suffix(".part")
         unfinished.write_text("".join(lines))
         unfinished.replace(self.out)

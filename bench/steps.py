@@ -16,6 +16,8 @@ from bench.targets import Sekimori
 
 OTHER: Final = "event loop, kernel between callbacks"
 STEPS: Final[tuple[tuple[str, str], ...]] = (
+    ("sekimori.cli", OTHER),
+    ("sekimori.serve", OTHER),
     ("sekimori.dialects.openai:Stream", "release: events of the reply"),
     ("sekimori.dialects.openai:read_reply", "meter: usage of the reply"),
     ("sekimori.dialects.sse", "release: events of the reply"),
@@ -52,16 +54,28 @@ def step_of(stack: list[str]) -> str:
     return OTHER
 
 
-def read(text: str) -> tuple[Counter[str], Counter[str]]:
-    """Samples by step, and by the innermost function."""
-    steps: Counter[str] = Counter()
-    hot: Counter[str] = Counter()
-    for line in text.splitlines():
-        count, _, frames = line.partition("\t")
-        stack = frames.split(";")
-        steps[step_of(stack)] += int(count)
-        hot[stack[0]] += int(count)
-    return steps, hot
+class Stacks:
+    """What the sampler wrote."""
+
+    def __init__(self, text: str) -> None:
+        self.threads: dict[int, str] = {}
+        """Name by the kernel's number."""
+        self.steps: Counter[str] = Counter()
+        self.hot: Counter[str] = Counter()
+        """Samples by the innermost function."""
+        for line in text.splitlines():
+            first, second, *third = line.split("\t")
+            if third:
+                self.threads[int(second)] = third[0]
+                continue
+            stack = second.split(";")
+            self.steps[step_of(stack)] += int(first)
+            self.hot[stack[0]] += int(first)
+
+    def priced(self, counts: Counter[str], limit: int, main_us: float) -> list[Step]:
+        """The most frequent of `counts`, each with its share of the main thread's time per call."""
+        samples = max(1, sum(self.steps.values()))
+        return [Step(name, count / samples, main_us * count / samples) for name, count in counts.most_common(limit)]
 
 
 def profile(runner: Runner, target: Sekimori, out: Path, measure: Measure, *, requests: int, rounds: int) -> Profile:
@@ -75,16 +89,19 @@ def profile(runner: Runner, target: Sekimori, out: Path, measure: Measure, *, re
     target.child.popen.send_signal(signal.SIGUSR1)
     text = wait_for(lambda: out.read_text() if out.exists() else None, "the profile", 20, watching=target.check)
     total_us = (cpu_us(pid) - before) / count
-    threads = {
-        name: (spent - threads_before.get(name, 0.0)) / count
-        for name, spent in threads_us(pid).items()
-        if spent - threads_before.get(name, 0.0) > 0.005 * total_us * count
-    }
-    main_us = threads[min(threads, key=lambda name: int(name.rpartition("/")[2]))]
-    steps, hot = read(text)
-    samples = sum(steps.values())
-
-    def listed(counts: Counter[str], limit: int) -> list[Step]:
-        return [Step(name, number / samples, main_us * number / samples) for name, number in counts.most_common(limit)]
-
-    return Profile(measure.name, total_us, samples, threads, listed(steps, 30), listed(hot, 20))
+    spent = {number: (now - threads_before.get(number, 0.0)) / count for number, now in threads_us(pid).items()}
+    stacks = Stacks(text)
+    main_us = spent.pop(pid)
+    threads: dict[str, float] = {}
+    for number, us in spent.items():
+        name = stacks.threads.get(number, "without a name")
+        threads[name] = threads.get(name, 0.0) + us
+    return Profile(
+        measure.name,
+        total_us,
+        sum(stacks.steps.values()),
+        main_us,
+        {name: us for name, us in threads.items() if us > 0.005 * total_us},
+        stacks.priced(stacks.steps, 30, main_us),
+        stacks.priced(stacks.hot, 20, main_us),
+    )

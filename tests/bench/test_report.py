@@ -12,7 +12,7 @@ from bench.measures import MEMORY, SPEED
 from bench.results import Profile, Run, Section, Step, judged, row
 from bench.rounds import Sample
 from bench.sampler import BETWEEN, Sampler
-from bench.steps import OTHER, STEPS, read, step_of
+from bench.steps import OTHER, STEPS, Stacks, step_of
 
 from bench import report, targets
 
@@ -60,7 +60,7 @@ def test_few_rounds_give_no_verdict() -> None:
 def example() -> Run:
     samples = [Sample(14.0, 100.0, 200.0, 20_000.0)] * 9, [Sample(70.0, 300.0, 900.0, 9_000.0, 90.0)] * 9
     rows = [*(row(measure, *samples) for measure in SPEED), *(judged(measure, [80.0] * 9) for measure in MEMORY)]
-    profile = Profile("plain", 70.0, 10, {"main/1": 60.0, "commit/2": 10.0}, [Step("decide", 0.5, 30.0)], [])
+    profile = Profile("plain", 70.0, 10, 60.0, {"commit": 10.0}, [Step("decide", 0.5, 30.0)], [])
     disk = Disk("ext4", 80.0, 160.0)
     return Run(
         "2026-01-02T03:04:05Z", {"cpu": "some"}, "nginx", "sekimori", [Section("home on disk", disk, rows)], [profile]
@@ -109,9 +109,11 @@ def test_a_stack_counts_for_the_innermost_step() -> None:
     assert step_of(walk) == "the walk itself"
     assert step_of(["asyncio.runners:Runner.run"]) == OTHER
     assert step_of([BETWEEN, *walk]) == OTHER
-    steps, hot = read(f"3\t{';'.join(walk)}\n2\tasyncio.runners:Runner.run\n")
-    assert steps == {"the walk itself": 3, OTHER: 2}
-    assert hot[walk[0]] == 3
+    assert step_of(["asyncio.runners:Runner.run", "sekimori.cli:serve"]) == OTHER
+    stacks = Stacks(f"thread\t12\tjournal\n3\t{';'.join(walk)}\n1\tasyncio.runners:Runner.run\n")
+    assert stacks.threads == {12: "journal"}
+    assert stacks.steps == {"the walk itself": 3, OTHER: 1}
+    assert stacks.priced(stacks.hot, 1, 40.0) == [Step(walk[0], 0.75, 30.0)]
 
 
 def test_no_step_is_hidden_by_an_earlier_prefix() -> None:
@@ -125,6 +127,8 @@ def test_sampler_counts_the_stack_it_interrupts(tmp_path: Path) -> None:
     for _ in range(3):
         sampler.sample(0, sys._getframe())
     sampler.toggle(0, None)
-    count, _, frames = (tmp_path / "stacks").read_text().splitlines()[0].partition("\t")
+    *threads, stack = (tmp_path / "stacks").read_text().splitlines()
+    assert any(line.endswith("MainThread") for line in threads)
+    count, _, frames = stack.partition("\t")
     assert count == "3"
     assert frames.split(";")[0].endswith("test_sampler_counts_the_stack_it_interrupts")
