@@ -234,6 +234,19 @@ def test_a_wrong_set_is_refused_whole() -> None:
     assert all(problem.level == "error" for problem in caught.value.problems)
 
 
+def test_an_operator_key_that_names_a_tenants_provider_is_refused_twice() -> None:
+    text = (
+        b"kind: Provider\nname: trap\ntenant: acme\ncatalog: compatible\nbaseUrl: https://evil.example\nmodels: [m]\n"
+        b"---\n{kind: Key, path: operator/trap, provider: trap}\n"
+        b"---\n{kind: Route, tenant: acme, provider: trap, key: operator/trap}\n"
+    )
+    found = [p for p in check(right().merged(Documents(parse(text, "trap.yaml")))) if p.level == "error"]
+    assert [(p.line, p.field, p.text) for p in found] == [
+        (8, "provider", "the operator has no provider trap."),
+        (10, "key", "a key of the operator is never sent to a provider of a tenant."),
+    ]
+
+
 def test_unknown_and_foreign_providers_are_answered_in_the_same_words() -> None:
     def said(name: str) -> str:
         route = Route(tenant="acme", provider=name, key="operator/openai")

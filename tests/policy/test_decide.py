@@ -331,6 +331,37 @@ def test_fallback_at_another_provider_must_serve_the_model_too() -> None:
     assert [route.key for route in alone.routes] == ["clients/acme/openai"]
 
 
+def test_fallback_at_another_provider_must_be_allowed_to_the_agent_and_speak_the_dialect() -> None:
+    house = right().get(("Provider", "", "house"))
+    at_house = Route(
+        tenant="acme",
+        provider="openai",
+        key="clients/acme/openai",
+        fallback=Fallback(key="operator/house", provider="house"),
+    )
+    documents = right().merged(Documents([at_house]))
+    narrow = changed(documents, documents.get(("Agent", "acme", "x")), models=("openai/gpt-4o",))
+    deaf = changed(documents, house, dialects=("anthropic",))
+    for less, why in ((narrow, "does not list the model there"), (deaf, "does not speak the openai dialect")):
+        grant = decide(snapshot(less), principal("acme", "x"), ask("gpt-4o"))
+        assert [route.key for route in grant.routes] == ["clients/acme/openai"]
+        assert why in grant.reasons[-1]
+
+
+def test_a_document_cannot_make_a_provider_speak_what_its_catalogue_entry_does_not() -> None:
+    documents = changed(right(), right().get(("Provider", "", "openai")), dialects=("openai", "anthropic"))
+    found = outcome(snapshot(documents), principal("acme", "x"), ask("gpt-4o", "anthropic"))
+    assert found[0] == "model_wrong_dialect"  # type: ignore[index]
+
+
+def test_dialect_and_operation_are_part_of_what_is_remembered() -> None:
+    at, who = snapshot(right()), principal("acme", "y")
+    assert isinstance(outcome(at, who, ask("gpt-4o", "anthropic")), Grant)
+    assert outcome(at, who, ask("gpt-4o", "openai"))[0] == "model_ambiguous"  # type: ignore[index]
+    assert isinstance(outcome(at, who, ask("llama", "openai", "chat")), Grant)
+    assert outcome(at, who, ask("llama", "openai", "count_tokens"))[0] == "unsupported_operation"  # type: ignore[index]
+
+
 def test_a_stranger_to_this_generation() -> None:
     at = snapshot(right())
     gone = msgspec.structs.replace(principal("acme", "x"), agent_uid="0" * 26)

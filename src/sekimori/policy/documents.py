@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import types
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -188,7 +189,10 @@ def export(documents: Iterable[Document]) -> str:
     return text
 
 
-class _Plain(yaml.SafeDumper):
+_DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Plain(_DUMPER):  # type: ignore[misc]
     """Writes no anchors, which `parse` would refuse."""
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -250,8 +254,7 @@ class _Shape:
     def struct(self, node: Node, shape: type[Any], path: str) -> Any:
         if not isinstance(node.value, dict):
             return self._wrong(node, path, f"is {node.sort}.", "Write its fields below it, indented.")
-        fields = {field.encode_name: field for field in structs.fields(shape)}
-        types_ = get_type_hints(shape, include_extras=True)
+        fields, types_ = _declared(shape)
         dot = path + "." if path else ""
         given = {}
         for name, member in node.value.items():
@@ -311,6 +314,12 @@ class _Shape:
 
     def _wrong(self, node: Node, path: str, text: str, fix: str) -> None:
         self.problems.append(Problem(self._file, node.line, self._named, path, text, fix))
+
+
+@cache
+def _declared(shape: Any) -> tuple[dict[str, structs.FieldInfo], dict[str, Any]]:
+    """A struct's fields by their written name, and their types by their own."""
+    return {field.encode_name: field for field in structs.fields(shape)}, get_type_hints(shape, include_extras=True)
 
 
 def _without_none(wanted: Any) -> Any:
