@@ -62,6 +62,10 @@ class Process:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def stop(self) -> int:
         """Ask it to end, as an init system would; returns its exit status."""
         if self._process.poll() is None:

@@ -1,0 +1,186 @@
+"""Steps that look at what is left behind: usage, the record after a crash, the ledger, and no key bytes anywhere."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import anthropic
+import httpx2
+
+from sekimori.demo import cast
+from sekimori.demo.answers import STEADY
+from sekimori.demo.deployment import Deployment
+from sekimori.demo.show import Step, excerpt
+from sekimori.demo.world import World, anthropic_tokens, recorded, short
+
+BREAK_AFTER: Final = 5
+"""Pieces of the stream after which the server is killed."""
+LONG_STORY: Final = "Write a long story about a lighthouse."
+
+
+def usage(world: World, step: Step) -> None:
+    step.table("client", "agent", "key", "calls", "tokens in", "tokens out", "cost (USD)")
+    lines = world.json("usage", "--by", "agent", "--by", "key")
+    seen: Counter[tuple[str, str, str]] = Counter()
+    for line in lines:
+        at = (f"{line['tenant']}/{line['agent']}", line["key"])
+        seen[*at, "calls"] += line["answered"]
+        seen[*at, "input"] += line["input"]
+        seen[*at, "output"] += line["output"]
+        cost = "no price known" if line["unpriced"] else f"{line['cost_nano'] / 1e9:.9f}"
+        step.row(line["tenant"], line["agent"], line["key"], line["uses"], line["input"], line["output"], cost)
+    step.check(
+        "every token that the SDKs were told of is in the report, by agent and by key, and not one more",
+        {" ".join(at): count for at, count in sorted(seen.items()) if count},
+        {" ".join(at): count for at, count in sorted(world.used.items()) if count},
+    )
+
+
+def crash(world: World, step: Step) -> None:
+    step.table("what happens", "seen")
+    deployment = world.deployment
+    pieces: list[str] = []
+    whole = False
+    record = ""
+    broken: Exception | None = None
+    try:
+        with world.anthropic("acme/x").messages.stream(
+            model="smollm2", max_tokens=600, messages=[{"role": "user", "content": LONG_STORY}], extra_body=STEADY
+        ) as stream:
+            record = recorded(step, "the stream", stream.response.headers)
+            for piece in stream.text_stream:
+                pieces.append(piece)
+                if len(pieces) == BREAK_AFTER:
+                    deployment.server.kill()
+            whole = stream.get_final_message().stop_reason is not None
+    except (anthropic.APIError, httpx2.HTTPError) as error:
+        broken = error
+    step.row("acme/x hears the model", excerpt("".join(pieces), 70))
+    step.row("kill -9 of the server, in mid-stream", f"the SDK raises {type(broken).__name__}")
+    step.holds(
+        "the agent is told that the stream broke off; nothing is passed off as whole",
+        broken is not None and not whole,
+        expected="an error of the SDK",
+        seen=f"a whole reply of {len(pieces)} pieces",
+    )
+
+    began = time.monotonic()
+    with world.show.working("starting the server again"):
+        deployment.serve()
+    step.row("the same home is served again", f"ready after {time.monotonic() - began:.1f} s")
+    entries = _pair(world, record)
+    settled = next((entry for entry in entries if entry["kind"] == "Settled"), None)
+    outcome = settled["payload"]["outcome"] if settled is not None else None
+    step.row(f"the record of the broken call ({short(record)})", f"Decided, then Settled: {outcome}")
+    step.check("the pair that the crash left open is closed, as interrupted", outcome, "interrupted")
+
+    message = world.anthropic("acme/x").messages.create(
+        model="smollm2", max_tokens=20, messages=[{"role": "user", "content": "Say hello."}], extra_body=STEADY
+    )
+    words = "".join(block.text for block in message.content if block.type == "text")
+    world.tally("acme/x", cast.ACME_CLAUDE, anthropic_tokens(message.usage))
+    step.row("acme/x calls again, with the same API key", excerpt(words, 70))
+    step.holds("policy, keys and API keys are all there: the agent is answered", bool(words), expected="words", seen="")
+
+
+def _pair(world: World, record: str) -> list[dict[str, Any]]:
+    """The entries of the call to which an entry belongs."""
+    [entry] = world.json("ledger", "show", record)
+    entries: list[dict[str, Any]] = world.json("ledger", "show", "--log", entry["log"], "--last", "100")
+    return [other for other in entries if other["leaf"]["call"] == entry["leaf"]["call"]]
+
+
+def ledger(world: World, step: Step) -> None:
+    step.table("log", "entries", "signed checkpoint", "sekimori ledger verify")
+    for log in _verified(world.json("ledger", "verify"), step, "while the gateway serves"):
+        step.row(log["log"], log["size"], log["origin"], "whole")
+
+    status = world.deployment.server.stop()
+    step.check("SIGTERM: the server lets calls end, closes its books and exits with 0", status, 0)
+    for log in _verified(world.json("ledger", "verify"), step, "at rest"):
+        step.row(log["log"], log["size"], log["origin"], "whole, closed")
+
+    copy = Deployment(world.deployment.folder / "tampered", world.deployment.name)
+    shutil.copytree(world.deployment.home, copy.home, ignore=shutil.ignore_patterns("*.sock"))
+    tile = _flip_one_bit(copy.home)
+    said = copy.run("ledger", "verify", expect=1)
+    step.row("(a copy)", "", f"one bit flipped in {tile.name}", "exit 1")
+    step.holds(
+        "one flipped bit in a copy is found",
+        bool(said.strip()),
+        expected="a complaint of `sekimori ledger verify`",
+        seen=repr(said),
+    )
+
+
+def _verified(logs: list[dict[str, Any]], step: Step, when: str) -> list[dict[str, Any]]:
+    step.check(
+        f"{when}, each log verifies: every hash, signature, run and pair",
+        {log["log"]: log["ok"] for log in logs},
+        {"acme": True, "globex": True, "operator": True},
+    )
+    return logs
+
+
+def _flip_one_bit(home: Path) -> Path:
+    """Flip a bit in the middle of the largest entry tile; returns its path."""
+    tiles = [path for path in home.rglob("*") if path.is_file() and "entries" in path.parts]
+    tile = max(tiles, key=lambda path: path.stat().st_size)
+    data = bytearray(tile.read_bytes())
+    data[len(data) // 2] ^= 1
+    tile.chmod(0o600)
+    tile.write_bytes(data)
+    return tile
+
+
+def sweep(world: World, step: Step) -> None:
+    step.table("searched", "bytes", "keys found")
+    folder = world.deployment.folder
+    places: dict[str, bytes] = {
+        f"home: {sum(1 for path in world.deployment.home.rglob('*') if path.is_file())} files": _bytes_of(
+            sorted(path for path in world.deployment.home.rglob("*") if path.is_file())
+        ),
+        "logs of the server, the model and the sandbox": _bytes_of(sorted(folder.glob("*.log"))),
+        "every reply of the gateway, heads included": bytes(world.tape.heard),
+        "what the commands printed": "".join(world.said).encode(),
+    }
+    api_keys = [*world.api_keys.values(), *world.other_api_keys]
+    keys = [*world.secrets.values(), *api_keys]
+    for place, data in places.items():
+        found = _found(data, keys)
+        step.row(place, f"{len(data):,}", len(found))
+        step.holds(
+            f"no key stands in {place.partition(':')[0]}",
+            bool(data) and not found,
+            expected="no key in what was written",
+            seen=f"{len(found)} keys in {len(data)} bytes",
+        )
+    planted = places["what the commands printed"] + base64.b64encode(b"a key: " + keys[-1].encode())
+    step.check("the search itself is sound: a planted key is found", _found(planted, keys), [keys[-1]])
+    step.checks.append(
+        f"searched for {len(world.secrets)} provider keys and {len(api_keys)} API keys, in 5 spellings each"
+    )
+
+
+def _bytes_of(paths: list[Path]) -> bytes:
+    return b"\n".join(path.read_bytes() for path in paths)
+
+
+def _found(data: bytes, keys: list[str]) -> list[str]:
+    """Those of the keys that stand in the data: as they are, in hex, or within base64 at any offset."""
+    return [key for key in keys if any(spelling in data for spelling in spellings(key.encode()))]
+
+
+def spellings(key: bytes) -> list[bytes]:
+    """A key as it is, in hex, and the part of its base64 that does not depend on its neighbours, at each offset."""
+    inner = []
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + key)
+        # The first group mixes with what stands before, the last with what follows.
+        inner.append(encoded[4 if offset else 0 : -4])
+    return [key, key.hex().encode(), *inner]

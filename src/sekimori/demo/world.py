@@ -1,0 +1,111 @@
+"""What the steps of the demo share: the deployment, the agents' clients, and a tally of what the SDKs were told."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from typing import Any, Final
+
+from anthropic import Anthropic
+from msgspec import Struct
+from openai import OpenAI
+
+from sekimori.demo.clients import Tape
+from sekimori.demo.deployment import Deployment
+from sekimori.demo.show import Show, Step
+
+RECORD: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+"""A UUIDv7 (RFC 9562 section 5.7)."""
+
+
+class Tokens(Struct, frozen=True):
+    """Tokens of one call as the SDK was told; `input` includes what came from a cache."""
+
+    input: int
+    output: int
+
+    def __str__(self) -> str:
+        return f"{self.input} in, {self.output} out"
+
+
+class World:
+    """One run of the demo."""
+
+    def __init__(self, deployment: Deployment, show: Show, secrets: dict[str, str], model_url: str) -> None:
+        self.model_url = model_url
+        self.deployment = deployment
+        self.show = show
+        self.secrets = secrets
+        self.tape = Tape()
+        self.said: list[str] = []
+        """What the product's commands printed, but for the one line that shows a new API key."""
+        self.api_keys: dict[str, str] = {}
+        """Agent -> its API key."""
+        self.other_api_keys: list[str] = []
+        """Further API keys that were issued; the sweep looks for them too."""
+        self.used: Counter[tuple[str, str, str]] = Counter()
+        """(agent, key path, `calls` | `input` | `output`) -> what the SDKs saw of it."""
+
+    # The command line.
+
+    def run(self, *arguments: str, stdin: str = "", expect: int = 0) -> str:
+        with self.show.working(f"sekimori {arguments[0]}"):
+            said = self.deployment.run(*arguments, stdin=stdin, expect=expect)
+        self.said.append(said)
+        return said
+
+    def json(self, *arguments: str, expect: int = 0) -> Any:
+        with self.show.working(f"sekimori {arguments[0]}"):
+            found = self.deployment.json(*arguments, expect=expect)
+        self.said.append(str(found))
+        return found
+
+    # The agents.
+
+    def openai(self, agent: str) -> OpenAI:
+        return self.tape.openai(self.deployment.url, self.api_keys[agent])
+
+    def anthropic(self, agent: str) -> Anthropic:
+        return self.tape.anthropic(self.deployment.url, self.api_keys[agent])
+
+    def tally(self, agent: str, key: str, tokens: Tokens | None) -> None:
+        """Remember what a call cost by the SDK's word; None where it was not told any tokens."""
+        self.used[agent, key, "calls"] += 1
+        if tokens is not None:
+            self.used[agent, key, "input"] += tokens.input
+            self.used[agent, key, "output"] += tokens.output
+
+    # The sandbox provider.
+
+    def sandbox_calls(self, path: str) -> int:
+        """How many requests the sandbox provider has seen with the key of this path; by its own count."""
+        totals = self.tape.get(f"{self.deployment.sandbox_url}/sandbox/totals").json()
+        return int(totals["keys"].get(fingerprint(self.secrets[path]), {}).get("requests", 0))
+
+
+def fingerprint(secret: str) -> str:
+    """How the sandbox names a key without showing it."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:8]
+
+
+def openai_tokens(usage: Any) -> Tokens:
+    return Tokens(usage.prompt_tokens, usage.completion_tokens)
+
+
+def anthropic_tokens(usage: Any) -> Tokens:
+    cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
+    return Tokens(usage.input_tokens + cached, usage.output_tokens)
+
+
+def recorded(step: Step, what: str, headers: Any) -> str:
+    """The id under which a reply says that it was recorded. Raises Surprise where it names none."""
+    record = headers.get("x-sekimori-record", "")
+    if RECORD.fullmatch(record) is None:
+        step.holds(f"{what} names its record", False, expected="a UUIDv7 in x-sekimori-record", seen=repr(record))
+    return str(record)
+
+
+def short(record: str) -> str:
+    """Enough of a record's id to tell it from its neighbours in a table: the end, for the beginning is the time."""
+    return "…" + record[-8:]
