@@ -251,7 +251,7 @@ class _Shape:
         self.problems: list[Problem] = []
         self.lines: dict[str, int] = {}
 
-    def struct(self, node: Node, shape: type[Any], path: str) -> Any:
+    def struct(self, node: Node, shape: Any, path: str) -> Any:
         if not isinstance(node.value, dict):
             return self._wrong(node, path, f"is {node.sort}.", "Write its fields below it, indented.")
         fields, types_ = _declared(shape)
