@@ -177,7 +177,7 @@ async def test_a_stated_length_is_kept_or_the_connection_is_cut(edge: Edge) -> N
         await reply.finish(b"67890" if request.target == "/whole" else b"")
 
     served = await edge.serve(handler)
-    with _errors() as errors:
+    with Errors() as errors:
         wire = await served.wire()
         wire.send(b"GET /whole HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await wire.reply())[2] == b"1234567890"
@@ -268,7 +268,7 @@ async def test_a_failing_handler_is_a_500_without_its_words(edge: Edge) -> None:
         raise LookupError("hunter2")
 
     served = await edge.serve(handler)
-    with _errors() as errors:
+    with Errors() as errors:
         wire = await served.wire()
         for _ in range(2):
             wire.send(GET)
@@ -288,7 +288,7 @@ async def test_a_failure_after_the_start_cuts_the_reply(edge: Edge) -> None:
 
     served = await edge.serve(handler)
     for target in (b"/raised", b"/left"):
-        with _errors() as errors:
+        with Errors() as errors:
             wire = await served.wire()
             wire.send(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target)
             assert not (await wire.ended()).endswith(b"0\r\n\r\n")
@@ -300,7 +300,7 @@ async def test_a_handler_that_never_replies_is_a_500(edge: Edge) -> None:
         pass
 
     served = await edge.serve(handler)
-    with _errors() as errors:
+    with Errors() as errors:
         assert (await served.ask(GET))[0] == 500
     assert len(errors) == 1
 
@@ -323,7 +323,7 @@ async def test_reply_headers_cannot_frame_or_split(edge: Edge, field: tuple[byte
         await reply.send(200, [field], b"")
 
     served = await edge.serve(handler)
-    with _errors() as errors:
+    with Errors() as errors:
         assert (await served.ask(GET))[0] == 500
     assert isinstance(errors[0], ValueError)
 
@@ -443,7 +443,7 @@ async def test_writing_waits_for_a_caller_that_does_not_read(edge: Edge) -> None
     assert written == 2000 * 16_000
 
 
-class _errors:
+class Errors:
     """Collects what reaches the loop's exception handler."""
 
     def __enter__(self) -> list[BaseException]:

@@ -147,8 +147,8 @@ class Edge:
             playing.add(task)
             try:
                 await script(Wire(reader, writer))
-            except (ConnectionError, asyncio.IncompleteReadError):
-                pass  # the client left in the middle of the play
+            except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                pass  # the client left in the middle of the play, or the test is over
             finally:
                 playing.discard(task)
                 writer.close()

@@ -70,8 +70,8 @@ class Response:
         Raises Upstream: upstream_timeout, upstream_truncated, upstream_malformed. Cancelling it cuts the connection.
         """
         pieces = self.pieces
+        connection = self.connection
         if not pieces:
-            connection = self.connection
             if connection is not None:
                 try:
                     await connection.more()
@@ -82,6 +82,8 @@ class Response:
                 if self.end is not None:
                     raise self.end
                 return b""
+        elif connection is not None and connection.paused:
+            connection.resume()
         if len(pieces) == 1:
             return pieces.pop()
         data = b"".join(pieces)
@@ -142,7 +144,7 @@ class Exchange(asyncio.Protocol):
         self._chunks: Chunks | None = None
         self._missing = 0  # content bytes still to come; -1: as long as the chunks or the connection last
         self._buffered = 0
-        self._paused = False
+        self.paused = False
         self._poll: select.poll | None = None
 
     # The call's side.
@@ -178,9 +180,7 @@ class Exchange(asyncio.Protocol):
 
     def more(self) -> asyncio.Future[None]:
         """Done once the response has a further piece, or its end."""
-        if self._paused:
-            self._resume()
-        self._buffered = 0
+        self.resume()
         self.deadline = min(self.pool.clock() + self._idle_s, self._end)
         self._waiter = waiter = self.pool.loop.create_future()
         return waiter
@@ -234,9 +234,11 @@ class Exchange(asyncio.Protocol):
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _resume(self) -> None:
-        if self._paused and self.transport is not None:
-            self._paused = False
+    def resume(self) -> None:
+        """Read on after the reader was too slow."""
+        self._buffered = 0
+        if self.paused and self.transport is not None:
+            self.paused = False
             if not self.transport.is_closing():
                 self.transport.resume_reading()
 
@@ -352,8 +354,8 @@ class Exchange(asyncio.Protocol):
                 self._wake()
             return
         self._buffered += len(data)
-        if self._buffered > self.limits.buffered_bytes and not self._paused and self.transport is not None:
-            self._paused = True
+        if self._buffered > self.limits.buffered_bytes and not self.paused and self.transport is not None:
+            self.paused = True
             self.transport.pause_reading()
 
     def _finish(self, rest: bytes) -> None:
@@ -373,7 +375,7 @@ class Exchange(asyncio.Protocol):
         # A response that came before the request had left in full leaves bytes behind that belong to no next request.
         if self._keep and not transport.is_closing() and not transport.get_write_buffer_size():
             self.state = _IDLE
-            self._resume()
+            self.resume()
             self.pool.give_back(self)
         else:
             self.close()
