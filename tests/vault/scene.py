@@ -57,10 +57,6 @@ async def lent(keys: Keys, info: KeyInfo) -> tuple[bytes, int]:
         return lent.secret.reveal(), lent.version
 
 
-def kek_file(home: Path, disk: Disk | None = None) -> KekFile:
-    return KekFile(home / "kek", disk)
-
-
 class Clock:
     def __init__(self) -> None:
         self.now = 1000.0
@@ -80,7 +76,14 @@ FAULTS: dict[str, Callable[[], BaseException]] = {
 }
 
 
-class BrokenDisk(Disk):
+class QuickDisk(Disk):
+    """Waits for no disk: in these tests a process dies, not the machine."""
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+
+class BrokenDisk(QuickDisk):
     """Fails at one step: before it, after it (it happened all the same), or in its middle. Counts its steps."""
 
     def __init__(self) -> None:
@@ -89,10 +92,12 @@ class BrokenDisk(Disk):
         self.how = "before"
         self.fault = "killed"
         self.dead = False
+        self.struck = False
 
     def arm(self, at: int | None, how: str = "before", fault: str = "killed") -> None:
         self.steps.clear()
         self.at, self.how, self.fault = at, how, fault
+        self.struck = False
 
     def _step(self, name: str, work: Callable[[], None], half: Callable[[], None]) -> None:
         if self.dead:
@@ -100,6 +105,7 @@ class BrokenDisk(Disk):
         self.steps.append(name)
         if self.at != len(self.steps) - 1:
             return work()
+        self.struck = True
         if self.how == "after":
             work()
         elif self.how == "half":
@@ -133,3 +139,7 @@ class BrokenDisk(Disk):
 
     def sync_folder(self, path: Path) -> None:
         self._step(f"sync {path.name}", lambda: super(BrokenDisk, self).sync_folder(path), lambda: None)
+
+
+def kek_file(home: Path, disk: Disk | None = None) -> KekFile:
+    return KekFile(home / "kek", disk or QuickDisk())

@@ -28,6 +28,29 @@ def test_a_write_is_on_disk_before_it_has_its_name(folder: Path) -> None:
     assert os.listdir(folder) == ["a"]
 
 
+def test_the_bytes_are_synced_before_the_rename_and_the_name_after_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def synced(descriptor: int) -> None:
+        seen.append("fsync " + os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    def renamed(self: Path, target: Path) -> Path:
+        seen.append("rename")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    durable.write(durable.Disk(), folder / "a", b"x")
+    assert seen == ["fsync .a.new", "rename", f"fsync {folder.name}"]
+    durable.remove(durable.Disk(), folder / "a")
+    durable.make_folder(durable.Disk(), folder / "sub")
+    assert seen[3:] == [f"fsync {folder.name}"] * 2
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("how", ["before", "half", "after"])
 @pytest.mark.parametrize("at", range(3))

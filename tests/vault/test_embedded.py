@@ -17,7 +17,7 @@ from sekimori.terms import OPERATOR
 from sekimori.vault.durable import VaultFault
 from sekimori.vault.embedded import Embedded
 from sekimori.vault.kek import KekFile, KekGiven
-from tests.vault.scene import ACME, DEPLOYMENT, GLOBEX, kek_file
+from tests.vault.scene import ACME, DEPLOYMENT, GLOBEX, QuickDisk, kek_file
 
 KEY = uid(b"key.............")
 OTHER = uid(b"other...........")
@@ -27,7 +27,7 @@ VALUE = b"sk-canary-1"
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     kek_file(tmp_path).create(os.urandom)
-    store = Embedded.create(tmp_path / "vault", DEPLOYMENT, kek_file(tmp_path))
+    store = Embedded.create(tmp_path / "vault", DEPLOYMENT, kek_file(tmp_path), disk=QuickDisk())
     for owner in (OPERATOR, ACME, GLOBEX):
         store.put(owner, "secret", KEY, "1", VALUE + owner.encode())
         store.put(owner, "secret", KEY, "2", b"second")
@@ -37,7 +37,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def reopen(home: Path, deployment: str = DEPLOYMENT) -> Embedded:
-    return Embedded.open(home / "vault", deployment, kek_file(home))
+    return Embedded.open(home / "vault", deployment, kek_file(home), disk=QuickDisk())
 
 
 def owner(home: Path, uid: str = ACME) -> Path:
@@ -333,7 +333,6 @@ def test_a_rotation_that_cannot_be_finished_does_not_stop_the_rest(home: Path) -
 
 
 def test_threads_wait_for_each_other(home: Path) -> None:
-
 
     store = reopen(home)
     owners = [uid(bytes([number] * 16)) for number in range(8)]

@@ -41,16 +41,20 @@ class Disk:
             view = memoryview(data)
             while view:
                 view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
+            self.sync(descriptor)
         finally:
             os.close(descriptor)
+
+    def sync(self, descriptor: int) -> None:
+        """Bring what was written, or the names in a folder, to disk."""
+        os.fsync(descriptor)
 
     def overwrite(self, path: Path, data: bytes) -> None:
         """Write over the first bytes of a file in place and bring them to disk."""
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             os.pwrite(descriptor, data, 0)
-            os.fsync(descriptor)
+            self.sync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -72,7 +76,7 @@ class Disk:
         """Bring the names in a folder to disk."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            self.sync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -87,7 +91,18 @@ def write(disk: Disk, path: Path, data: bytes) -> None:
         disk.rename(temporary, path)
         disk.sync_folder(path.parent)
     except OSError as error:
+        with contextlib.suppress(OSError):  # the fault below says what is wrong with the disk
+            temporary.unlink()
         raise unwritable(path, error) from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of writes that a crash ended. Raises VaultFault."""
+    for temporary in folder.glob(".*.new"):
+        try:
+            temporary.unlink()
+        except OSError as error:
+            raise unwritable(temporary, error) from error
 
 
 def remove(disk: Disk, path: Path) -> None:

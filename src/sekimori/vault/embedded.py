@@ -230,15 +230,16 @@ class Embedded:
     def destroy_owner(self, owner: str) -> None:
         """Shred the tenant key, and with it everything of the owner. Durable on return; repeat it after a VaultFault.
 
-        A mark that stays comes first: from then on the owner is gone, and opening the store finishes the removal.
+        A mark that stays comes first: once it is there the owner is gone, and opening the store finishes the removal.
+        If it cannot be written, the owner is gone until the process ends.
         """
         if owner == OPERATOR:
             raise Refused("forbidden", "The operator's own keys cannot be destroyed as a whole.", advice="Name a key.")
         with self._lock:
             mark = self._folder / _DESTROYED / self._owner(owner).name
             self._tenant_keys.pop(owner, None)
+            self._destroyed.add(owner)  # first: a disk that fails does not keep the owner's keys in use
             durable.write(self._disk, mark, _GONE)
-            self._destroyed.add(owner)
             self._shred(owner)
 
     # -- key-encryption key ----------------------------------------------------------------------------------------
@@ -392,6 +393,7 @@ class Embedded:
         """Each folder once a run: it is ours alone, so nobody else can change what is in it later."""
         if folder not in self._checked:
             durable.check_folder(folder)
+            durable.sweep(folder)
             self._checked.add(folder)
 
 

@@ -326,12 +326,17 @@ class Keys:
         found = self._indexes.get(owner)
         while found is None:
             seen = self._changes
-            found = await self._run(self._read_index, owner)
+            found = await self._run(self._load_index, owner)
             if self._changes != seen:
                 found = self._indexes.get(owner)
             else:
                 self._indexes[owner] = found
         return found
+
+    def _load_index(self, owner: str) -> Index:
+        index = self._read_index(owner)
+        self._sweep(owner, index)  # what a crash left of the last change
+        return index
 
     def _read_index(self, owner: str) -> Index:
         try:
