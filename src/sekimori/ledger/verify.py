@@ -274,8 +274,7 @@ class _Tree:
         path = tiles.path(level, number, width)
         data = self._fetch(path)
         if data is None and width < WIDTH:
-            path = tiles.path(level, number)
-            data = self._fetch(path)
+            data = self._fetch(tiles.path(level, number))
             data = None if data is None else data[: len(expected)]
         if data is None:
             self._report.problem(f"{path}: missing")
