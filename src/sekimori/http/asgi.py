@@ -19,6 +19,8 @@ Message = MutableMapping[str, Any]
 Application = Callable[
     [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
 ]
+_EDGE = frozenset((b"content-length", b"transfer-encoding", b"connection", b"date"))
+"""What the edge says itself; the application's own figure would be a second truth."""
 _VERSION = {"version": "3.0", "spec_version": "2.4"}
 
 
@@ -86,8 +88,7 @@ class _Carrier:
             if not reply.started:
                 status = int(self._start["status"])
                 headers = [(bytes(name).lower(), bytes(value)) for name, value in self._start.get("headers", ())]
-                # The edge frames what it sends; the application's own figure would be a second truth.
-                headers = [field for field in headers if field[0] not in (b"content-length", b"connection", b"date")]
+                headers = [field for field in headers if field[0] not in _EDGE]
                 if not more:
                     await reply.send(status, headers, body)
                     return

@@ -84,6 +84,8 @@ class Connection(asyncio.Protocol):
         server.joined(self)
         self.task = server.loop.create_task(self._run())
         server.tasks.add(self.task)
+        if server.draining:  # its handshake took that long
+            self.drain()
         self.task.add_done_callback(server.ended)
 
     def connection_lost(self, exc: Exception | None) -> None:
