@@ -45,6 +45,10 @@ REFUSED = [
     (b"a: " + b"[" * 200 + b"]" * 200, 1, "nested too deeply"),
     (b"a: " + b"[" * 100_000, 1, "nested too deeply"),
     (b"- " * 100_000, 1, "nested too deeply"),
+    ("a: 1\n# fine\u2028b: 2\n".encode(), 2, "U+2028"),
+    ("a: 1\n# fine\x85b: 2\n".encode(), 2, "U+0085"),
+    ("a: 1 # \u202e eslaf\n".encode(), 1, "U+202E"),
+    (b"a: 1\n# fine\rb: 2\n", 2, "U+000D"),
     (b" " * (FILE_LIMIT + 1), 0, "larger than"),
 ]
 

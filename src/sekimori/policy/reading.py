@@ -35,6 +35,9 @@ DEPTH_LIMIT: Final = 8
 """Levels of nesting; the documents need three."""
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Line breaks to YAML but not to most editors, and characters that reorder what is shown: either makes a reviewer read
+# another document than the one that is applied.
+_HIDING: Final = re.compile("[\x85\u2028\u2029\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
 _INTEGER: Final = re.compile(r"(?:0|-?[1-9][0-9]{0,17})\Z")
 
 Scalar = str | int | bool | None
@@ -73,6 +76,11 @@ def read(data: bytes, file: str) -> list[Node]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise _invalid(file, line, "is not UTF-8 text.", "Save the file as UTF-8.") from error
+    hiding = _HIDING.search(text)
+    if hiding:
+        line = text.count("\n", 0, hiding.start()) + 1
+        code = f"U+{ord(hiding[0]):04X}"
+        raise _invalid(file, line, f"holds a character ({code}) that shows otherwise than it reads.", "Remove it.")
     try:
         return list(_Reader(file, yaml.parse(text, Loader=_LOADER)).documents())
     except yaml.MarkedYAMLError as error:
