@@ -19,7 +19,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-
 from sekimori.config import Settings, load
 from sekimori.control import client
 from sekimori.control.arguments import File, Files, Issue, Logs, Put, Show
@@ -306,7 +305,7 @@ def spellings(secret: str) -> list[bytes]:
 
 
 def sweep(place: Place, secrets: list[str]) -> None:
-    """No key byte in any file of the home, log line or reply. The API keys' first sight at `issue` is not among them."""
+    """No key byte in any file of the home, log line or reply to an agent."""
     needles = [needle for secret in secrets for needle in spellings(secret)]
     for path in place.home.rglob("*"):
         if path.is_file():

@@ -93,7 +93,7 @@ async def test_the_anthropic_dialect_plain_and_counting(tmp_path: Path) -> None:
         here.provider.script = [message, count]
         body = {"model": "tiny", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
         version = (b"anthropic-version", b"2023-06-01")
-        code, headers, reply = await here.post("acme/x", body, "/v1/messages", version)
+        code, _headers, reply = await here.post("acme/x", body, "/v1/messages", version)
         assert (code, json.loads(reply)) == (200, MESSAGE)
         del body["max_tokens"]
         code, _, reply = await here.post("acme/x", body, "/v1/messages/count_tokens", version)
@@ -327,7 +327,7 @@ async def test_a_revoked_key_does_not_live_for_one_more_request(tmp_path: Path) 
     async with place(tmp_path) as here:
         assert (await here.post("acme/x", chat()))[0] == 200
         await here.verb("apikey revoke", Revoke(id=here.key_ids["acme/x"]))
-        code, headers, body = await here.post("acme/x", chat())
+        code, headers, _body = await here.post("acme/x", chat())
         assert code == 401
         assert headers["x-should-retry"] == "false"
         assert len(here.provider.seen) == 1
@@ -396,7 +396,7 @@ async def test_what_another_tenant_has_is_answered_like_what_nobody_has(tmp_path
         codes = set()
         texts = set()
         for model in ("globex-only", "nobody-has1"):
-            code, headers, body = await here.post("acme/x", chat(model))
+            code, _headers, body = await here.post("acme/x", chat(model))
             codes.add(code)
             texts.add(body.replace(model.encode(), b"MODEL"))
             listed = await here.send(
