@@ -27,7 +27,7 @@ from sekimori.terms import Ask, Dialect, Headers, Operation, Usage
 NAME: Final[Dialect] = "anthropic"
 
 _encode: Final = msgspec.json.Encoder().encode
-_VERSION: Final = fields.ANTHROPIC_VERSION.encode()
+_VERSIONS: Final = frozenset(version.encode() for version in fields.ANTHROPIC_VERSIONS)
 
 _TYPES: Final = {
     400: "invalid_request_error",
@@ -108,7 +108,7 @@ def _read_blocks(found: Found, blocks: Any, path: Path) -> None:
             wrong((*path, number, "type"), "a string")
         known = fields.ANTHROPIC_BLOCKS.get(kind)
         if known is None:
-            found.unknown({kind}, fields.ANTHROPIC_BLOCKS.keys(), (*path, number, "type"))
+            found.unknown_kind("unknown_fields", kind, fields.ANTHROPIC_BLOCKS.keys(), (*path, number, "type"))
             continue
         if not block.keys() <= known.members:
             found.unknown(block.keys() - known.members, known.members, (*path, number))
@@ -147,7 +147,7 @@ def _read_source(found: Found, source: Any, path: Path) -> None:
         wrong((*path, "type"), "a string")
     known = fields.ANTHROPIC_SOURCES.get(kind)
     if known is None:
-        found.unknown({kind}, fields.ANTHROPIC_SOURCES.keys(), (*path, "type"))
+        found.unknown_kind("unknown_fields", kind, fields.ANTHROPIC_SOURCES.keys(), (*path, "type"))
         return
     if not source.keys() <= known.members:
         found.unknown(source.keys() - known.members, known.members, path)
@@ -177,7 +177,7 @@ def _read_tool(found: Found, tool: Any, path: Path) -> None:
         wrong((*path, "type"), "a string")
     rule = fields.ANTHROPIC_TOOLS.get(kind if kind == "custom" else fields.undated(kind))
     if rule is None or (rule is fields.ANTHROPIC_TOOLS["custom"] and kind != "custom"):
-        found.need("unknown_tools", (*path, "type"))
+        found.unknown_kind("unknown_tools", kind, fields.ANTHROPIC_TOOLS.keys(), (*path, "type"))
         return
     found.apply(rule, None, (*path, "type"))
     if kind == "custom" and not tool.keys() <= fields.ANTHROPIC_TOOL:
@@ -204,11 +204,11 @@ def _read_headers(found: Found, headers: Headers) -> tuple[tuple[bytes, bytes], 
         if name == b"anthropic-beta":
             betas += [beta for part in value.split(b",") if (beta := part.strip())]
         elif name == b"anthropic-version":
-            if value != _VERSION or version is not None:
+            if value not in _VERSIONS or version is not None:
                 raise Refused(
                     "bad_request",
                     "The header `anthropic-version` must be given once, and be one that this gateway reads.",
-                    advice=f"Send {fields.ANTHROPIC_VERSION}.",
+                    advice=f"Send {' or '.join(fields.ANTHROPIC_VERSIONS)}.",
                 )
             version = value
     kept: list[tuple[bytes, bytes]] = []

@@ -312,8 +312,8 @@ ANTHROPIC_TOOLS: Final[Mapping[str, Rule]] = MappingProxyType(
 )
 """Tool types, a dated suffix (`_20260318`) set aside."""
 
-ANTHROPIC_VERSION: Final = "2023-06-01"
-"""The one `anthropic-version` whose shapes these tables and readers describe."""
+ANTHROPIC_VERSIONS: Final = ("2023-06-01", "2026-10-21")
+"""Values of `anthropic-version` that these tables and readers describe; the second is what the SDK of 2.12 sends."""
 ANTHROPIC_BETAS: Final = _table(
     _inert(
         "output-128k-2025-02-19", "output-300k-2026-03-24", "dev-full-thinking-2025-05-14",
