@@ -72,6 +72,7 @@ WRONG: list[tuple[str, int, str, str, str]] = [
             ("https://models.example.com:25", "Port 25", ""),
             ("ftp://models.example.com", "https://", ""),
             ("https://user:pw@models.example.com", "", ""),
+            ("https:///.e1", "", "Write"),
         )
     ),
     ("kind: Key\npath: operator/k\nprovider: opena", 3, "provider", "the operator has no provider opena", "openai?"),

@@ -102,7 +102,7 @@ class _Checker:
             field = f"allowPrivate[{number}].host"
             host = parse_host(place.host)
             if isinstance(host, Denied):
-                yield located.problem(field, host.text, host.advice)
+                yield located.problem(field, host.text, host.advice or "Write a DNS name or an IP address.")
             elif host.name != place.host:
                 yield located.problem(field, f"{shown(place.host)} is not the canonical form.", f"Write {host.name}.")
             elif host.address is not None:
@@ -139,7 +139,7 @@ class _Checker:
             yield located.problem("dialects", "lists no dialect.", "Write one, or remove the line.")
         base = base_of(document, self._operator.allow_private)
         if isinstance(base, Denied):
-            yield located.problem("baseUrl", base.text, base.advice)
+            yield located.problem("baseUrl", base.text, base.advice or "Write https://HOST, or https://HOST/PATH.")
 
     def _check_key(self, located: Located, document: Key) -> Iterator[Problem]:
         owner = owner_of(document.path)
