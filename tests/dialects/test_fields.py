@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from anthropic.types import AnthropicBetaParam
-from tests.dialects import sdk
 
 from sekimori.dialects import fields
 from sekimori.dialects.fields import CAPABILITIES, Part, Rule
+from tests.dialects import sdk
 
 TABLES = {
     "OPENAI_CHAT": fields.OPENAI_CHAT,

@@ -152,7 +152,6 @@ def test_a_name_that_stands_twice_is_found_wherever_it_is(document: Pairs, space
 def test_nothing_but_a_refusal_comes_of_any_bytes(body: bytes) -> None:
     try:
         value, _ = read_object(body)
-    except Refused as refused:
-        assert refused.reason == "malformed_json"
-    else:
-        assert value == json.loads(body)
+    except Refused:
+        return
+    assert value == json.loads(body)

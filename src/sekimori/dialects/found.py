@@ -45,6 +45,12 @@ class Found:
                 raise Refused("unknown_field", f"`{spell((*path, name))}` is spelled otherwise: `{folded}`.")
             self.need("unknown_fields", (*path, name))
 
+    def unknown_kind(self, capability: str, kind: str, known: Set[str], path: Path) -> None:
+        """Judge a `type` (or `name`) that is not listed; its value becomes part of the place."""
+        if any(kind.casefold() == other.casefold() for other in known):
+            raise Refused("unknown_field", f"`{spell(path)}` is spelled otherwise: `{kind.casefold()[:80]}`.")
+        self.need(capability, (*path[:-1], f"{path[-1]}={kind}"))
+
 
 def lacking(missing: Set[str], places: Mapping[str, str]) -> Refused:
     """The refusal of an ask whose agent lacks the capabilities `missing`: names each, its place and the setting."""

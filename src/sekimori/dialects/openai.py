@@ -124,7 +124,7 @@ def _read_content(found: Found, content: Any, path: Path) -> None:
             wrong((*path, number, "type"), "a string")
         known = fields.OPENAI_PARTS.get(kind)
         if known is None:
-            found.unknown({kind}, fields.OPENAI_PARTS.keys(), (*path, number, "type"))
+            found.unknown_kind("unknown_fields", kind, fields.OPENAI_PARTS.keys(), (*path, number, "type"))
             continue
         if not part.keys() <= known.members:
             found.unknown(part.keys() - known.members, known.members, (*path, number))
@@ -165,8 +165,8 @@ def _read_tool(found: Found, tool: Any, path: Path) -> None:
     rule = fields.OPENAI_TOOLS.get(kind)
     if rule is None:
         rule = fields.OPENAI_TOOLS.get(fields.undated(kind))
-        if rule is None or rule.inert:
-            found.need("unknown_tools", (*path, "type"))
+        if rule is None or rule.inert:  # a dated `function` is nothing that we know
+            found.unknown_kind("unknown_tools", kind, fields.OPENAI_TOOLS.keys(), (*path, "type"))
             return
     found.apply(rule, None, (*path, "type"))
     if rule.inert and not tool.keys() <= fields.OPENAI_TOOL:
