@@ -63,14 +63,17 @@ def of_anthropic(figures: Any) -> Usage | None:
     known = [part for part in parts if part is not None]
     if len(known) != len(parts):
         return Usage(whole.input, whole.output, whole.cached, whole.cache_write, whole.reasoning, estimated=True)
-    return Usage(
-        input=min(MOST, max(whole.input, sum(part.input for part in known))),
-        output=min(MOST, max(whole.output, sum(part.output for part in known))),
-        cached=min(MOST, max(whole.cached, sum(part.cached for part in known))),
-        cache_write=min(MOST, max(whole.cache_write, sum(part.cache_write for part in known))),
-        reasoning=whole.reasoning,
+    billed = Usage(
+        input=sum(part.input for part in known),
+        output=sum(part.output for part in known),
+        cached=sum(part.cached for part in known),
+        cache_write=sum(part.cache_write for part in known),
+        reasoning=sum(part.reasoning for part in known),
         estimated=whole.estimated or any(part.estimated for part in known),
     )
+    if billed.input + billed.output <= whole.input + whole.output:
+        return whole
+    return billed if billed.input <= MOST and billed.output <= MOST else None
 
 
 def _anthropic(figures: dict[str, Any]) -> Usage | None:
