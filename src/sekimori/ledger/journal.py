@@ -262,7 +262,7 @@ class Journal:
         tail = data[offset:].rstrip(b"\0")
         for at in range(0, len(tail), SECTOR):
             later = parse_frame(data, offset + at)
-            if later is not None and later.first > self.next:
+            if later is not None:
                 raise Damaged(f"journal segment {self.current} is damaged at byte {offset}, before entry {later.first}")
         self._descriptor = os.open(self._path(self.current), os.O_WRONLY | os.O_CLOEXEC)
         self._end, self._offset, self._full = len(data), offset, False
