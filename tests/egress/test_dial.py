@@ -317,11 +317,14 @@ async def test_an_address_that_never_answers_leaves_time_for_the_next(
 
 
 async def test_few_of_many_addresses_are_tried(dialer: Callable[..., Dialer]) -> None:
-    many = [f"1.1.1.{number}" for number in range(1, 200)]
+    many = [f"1.1.1.{number}" for number in range(1, 65)]
     internet = Internet(9)
     internet.dead = set(many)
     error = await refused(dialer(Names(many), open_socket=internet), Origin("https", HOST, 443))
     assert error.reason == "upstream_unreachable"
+    assert len(internet.dialled) == 4
+    error = await refused(dialer(Names([*many, "1.1.1.65"]), open_socket=internet), Origin("https", HOST, 443))
+    assert isinstance(error, AddressForbidden)
     assert len(internet.dialled) == 4
 
 

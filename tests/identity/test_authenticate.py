@@ -114,7 +114,10 @@ def test_a_credential_in_the_query_is_refused_even_beside_a_good_one(query: str,
     assert reason([(b"x-api-key", KEY)], index, query) == "credential_malformed"
 
 
-@pytest.mark.parametrize("query", ["limit=20", "after_id=key", "beta=true&monkey=1", "q=sk-sek", "api-version=1", "%"])
+@pytest.mark.parametrize(
+    "query",
+    ["limit=20", "after_id=key", "beta=true&monkey=1", "max_tokens=1", "keys=1", "q=sk-sek", "api-version=1", "%"],
+)
 def test_other_queries_are_not_our_business(query: str, index: KeyIndex) -> None:
     assert authenticate([(b"x-api-key", KEY)], query, index, NOW) == ME
 
@@ -175,6 +178,11 @@ def test_peppers_have_versions() -> None:
         KeyIndex([NEWER]).put(credential())
     with pytest.raises(ValueError):
         KeyIndex([])
+    with pytest.raises(ValueError):
+        index.use(PEPPER)
+    later = KeyIndex([PEPPER])
+    later.use(NEWER)
+    assert later.pepper is NEWER
     # A hash that is filed under another pepper than its own serves nobody.
     index.put(replace(credential(UNKNOWN, "three"), pepper=2))
     assert reason([(b"x-api-key", UNKNOWN)], index) == "credential_unknown"

@@ -262,6 +262,37 @@ def test_an_owner_destroyed_is_gone_for_good(home: Path) -> None:
         again.get(ACME, "secret", KEY, "1")
 
 
+def test_nobody_claims_a_purge_by_writing_a_file(home: Path) -> None:
+    """A mark is sealed: neither a file of that name nor another key's mark passes for one."""
+    store = reopen(home)
+    store.destroy(ACME, "secret", OTHER, "1")
+    path = owner(home) / "day-key" / f"{KEY}.1"
+    for forged in (b"destroyed\n", (owner(home) / "secret" / f"{OTHER}.1").read_bytes()):
+        path.write_bytes(forged)
+        for ask in (store.get, store.destroyed):
+            with pytest.raises(VaultFault, match="does not open"):
+                ask(ACME, "day-key", KEY, "1")
+    store.destroy_owner(GLOBEX)
+    genuine = (home / "vault" / "destroyed" / GLOBEX).read_bytes()
+    for forged in (b"", b"destroyed\n", genuine, (owner(home) / "secret" / f"{OTHER}.1").read_bytes()):
+        mark = home / "vault" / "destroyed" / ACME
+        mark.write_bytes(forged)
+        mark.chmod(0o600)
+        with pytest.raises(VaultFault, match="does not open"):
+            reopen(home)
+        assert owner(home).exists()
+        mark.unlink()
+    assert reopen(home).get(ACME, "secret", KEY, "1") == VALUE + ACME.encode()
+
+
+def test_a_stray_file_disturbs_nothing(home: Path) -> None:
+    for folder in ("owners", "destroyed"):
+        (home / "vault" / folder / "lost+found").mkdir(mode=0o700)
+    store = reopen(home)
+    assert store.owners() == sorted((OPERATOR, ACME, GLOBEX))
+    assert store.rotate_kek().owners == 3
+
+
 def test_the_operator_is_not_destroyed(home: Path) -> None:
     with pytest.raises(Refused, match="forbidden"):
         reopen(home).destroy_owner(OPERATOR)

@@ -31,6 +31,8 @@ OpenSocket = Callable[[Address, int], Awaitable[socket.socket]]
 
 ADDRESSES_TRIED: Final = 4
 """Of one name, in the resolver's order."""
+MOST_ANSWERS: Final = 64
+"""A name with more addresses is refused: classifying what a hostile name server made up must not hold the loop."""
 _PROXY_HEAD: Final = 16 * 1024
 _PROXY_STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: [^\r\n]*)?\r\n")
 
@@ -194,11 +196,11 @@ class Dialer:
         self, origin: Origin, factory: Callable[[], asyncio.Protocol]
     ) -> tuple[asyncio.Transport, asyncio.Protocol]:
         exact = (origin.host, origin.port) in self.allows
-        context = self._tls(origin)
         host = parse_host(origin.host)
         # Only the canonical form was checked when the document was: another spelling is another host.
         if isinstance(host, Denied) or host.name != origin.host:
             raise AddressForbidden("not_canonical")
+        context = self._tls(origin)
         if context is None and not exact:
             raise AddressForbidden("plaintext")
         proxy = None if exact else self._proxy  # what the operator lists by host and port stands in our own network
@@ -241,6 +243,8 @@ class Dialer:
             answers: Sequence[str] = [host.name]
         else:
             answers = await self._resolve(host.name, port)
+        if len(answers) > MOST_ANSWERS:
+            raise AddressForbidden("too_many_answers")
         found = [(answer, classify(answer, self._forbidden)) for answer in answers]
         bad = [kind.reason for _, kind in found if not _may(kind, exact)]
         if bad:

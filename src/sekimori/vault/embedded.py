@@ -42,7 +42,8 @@ _TENANT_KEY: Final = "tenant-key"
 _TENANT_KEY_ID: Final = "tenant-key.1"
 _PURPOSES: Final = frozenset({"index", "secret", "day-key", "log-signing", "pepper"})
 _NAME: Final = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
-_GONE: Final = b"destroyed\n"
+_MARK_ID: Final = "destroyed.1"
+"""In the place of the wrapping key's id in a mark, an empty envelope: nobody claims a purge by writing a file."""
 _RESTORE: Final = "Restore the vault's folder from a backup as a whole; do not move single files."
 
 
@@ -141,10 +142,12 @@ class Embedded:
                 store._check(path)
             except FileNotFoundError:
                 raise VaultFault(f"{path} is missing.", _RESTORE) from None
-        store._destroyed = {path.name for path in (folder / _DESTROYED).iterdir() if is_uid(path.name)}
-        for owner in sorted(store._destroyed):
-            store._shred(owner)
         store._tenant_key(OPERATOR, make=False)
+        for mark in sorted((folder / _DESTROYED).iterdir()):
+            if is_uid(mark.name):
+                store._open_mark(OPERATOR, mark, store._owner_mark(mark.name), durable.read(mark))
+                store._destroyed.add(mark.name)
+                store._shred(mark.name)
         if source.writable and store._rotating:
             try:
                 store.rotate_kek()
@@ -162,7 +165,7 @@ class Embedded:
             if path.parent not in self._checked:
                 durable.make_folder(self._disk, path.parent)
                 self._checked.add(path.parent)
-            binding = Binding(purpose, self._header.deployment, owner, key_uid, version)
+            binding = self._binding(owner, purpose, key_uid, version)
             nonce = self._random(NONCE_BYTES)
             durable.write(self._disk, path, envelope.seal(key, _TENANT_KEY_ID, binding, nonce, plaintext))
 
@@ -176,17 +179,20 @@ class Embedded:
                 sealed = durable.read(path)
             except FileNotFoundError:
                 raise FileNotFoundError(f"{purpose} {key_uid} {version} of {owner}") from None
-            if sealed == _GONE:
+            binding = self._binding(owner, purpose, key_uid, version)
+            if self._open_mark(owner, path, binding, sealed):
                 raise FileNotFoundError(f"{purpose} {key_uid} {version} of {owner} is destroyed")
-            return self._unseal(path, key, _TENANT_KEY_ID, purpose, owner, key_uid, version, sealed)
+            return self._unseal(path, key, _TENANT_KEY_ID, binding, sealed)
 
     def destroyed(self, owner: str, purpose: str, key_uid: str, version: str) -> bool:
         """Whether it was destroyed on purpose, which a file that is merely missing does not show."""
         with self._lock:
             if owner in self._destroyed:
                 return True
+            path = self._path(owner, purpose, key_uid, version)
+            binding = self._binding(owner, purpose, key_uid, version)
             with contextlib.suppress(FileNotFoundError):
-                return durable.read(self._path(owner, purpose, key_uid, version)) == _GONE
+                return self._open_mark(owner, path, binding, durable.read(path))
             return False
 
     def destroy(self, owner: str, purpose: str, key_uid: str, version: str) -> None:
@@ -194,7 +200,7 @@ class Embedded:
         with self._lock:
             path = self._path(owner, purpose, key_uid, version)
             if path.exists():
-                durable.write(self._disk, path, _GONE)
+                self._write_mark(owner, path, self._binding(owner, purpose, key_uid, version))
 
     def remove(self, owner: str, purpose: str, key_uid: str, version: str) -> None:
         """Remove one plaintext without a mark; no error where it is not there."""
@@ -220,8 +226,8 @@ class Embedded:
     def owners(self) -> list[str]:
         """Everyone who has a tenant key."""
         with self._lock:
-            present = (self._folder / _OWNERS).iterdir()
-            return sorted(path.name for path in present if (path / _TENANT_KEY).exists())
+            present = [path for path in (self._folder / _OWNERS).iterdir() if (path / _TENANT_KEY).exists()]
+            return sorted(path.name for path in present if path.name == OPERATOR or is_uid(path.name))
 
     def destroyed_owner(self, owner: str) -> bool:
         """Whether an owner was destroyed on purpose."""
@@ -239,7 +245,7 @@ class Embedded:
             mark = self._folder / _DESTROYED / self._owner(owner).name
             self._tenant_keys.pop(owner, None)
             self._destroyed.add(owner)  # first: a disk that fails does not keep the owner's keys in use
-            durable.write(self._disk, mark, _GONE)
+            self._write_mark(OPERATOR, mark, self._owner_mark(owner))
             self._shred(owner)
 
     # -- key-encryption key ----------------------------------------------------------------------------------------
@@ -291,7 +297,7 @@ class Embedded:
         return True
 
     def _wrap(self, owner: str, kek: Kek, key: bytes) -> bytes:
-        binding = Binding(_TENANT_KEY, self._header.deployment, owner, _TENANT_KEY, "1")
+        binding = self._binding(owner, _TENANT_KEY, _TENANT_KEY, "1")
         return envelope.seal(kek.aead, kek.id, binding, self._random(NONCE_BYTES), key)
 
     def _unwrap(self, path: Path, owner: str, sealed: bytes) -> bytes:
@@ -305,7 +311,7 @@ class Embedded:
                 f"{path} is locked with {kek_id}, and {self._source.where} holds {', '.join(self._ring.ids)}.",
                 f"Add {kek_id} after the present key, then run `sekimori kek rotate` to finish the rotation.",
             )
-        return self._unseal(path, kek.aead, kek_id, _TENANT_KEY, owner, _TENANT_KEY, "1", sealed)
+        return self._unseal(path, kek.aead, kek_id, self._binding(owner, _TENANT_KEY, _TENANT_KEY, "1"), sealed)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -343,14 +349,33 @@ class Embedded:
         self._tenant_keys[owner] = AESGCM(key)
         return self._tenant_keys[owner]
 
-    def _unseal(
-        self, path: Path, key: AESGCM, key_id: str, purpose: str, owner: str, key_uid: str, version: str, sealed: bytes
-    ) -> bytes:
+    def _binding(self, owner: str, purpose: str, key_uid: str, version: str) -> Binding:
+        return Binding(purpose, self._header.deployment, owner, key_uid, version)
+
+    def _unseal(self, path: Path, key: AESGCM, key_id: str, binding: Binding, sealed: bytes) -> bytes:
         try:
             if envelope.wrapped_by(sealed) != key_id:
                 raise Damaged("another key wraps it")
-            binding = Binding(purpose, self._header.deployment, owner, key_uid, version)
             return envelope.unseal(key, binding, sealed)
+        except Damaged as error:
+            raise _damaged(path, error) from error
+
+    def _owner_mark(self, owner: str) -> Binding:
+        return self._binding(owner, "owner", "owner", "1")
+
+    def _write_mark(self, by: str, path: Path, binding: Binding) -> None:
+        """Write that what is bound so was destroyed; under the key of `by`, for the destroyed key cannot vouch."""
+        key = self._tenant_key(by, make=False)
+        durable.write(self._disk, path, envelope.seal(key, _MARK_ID, binding, self._random(NONCE_BYTES), b""))
+
+    def _open_mark(self, by: str, path: Path, binding: Binding, sealed: bytes) -> bool:
+        """Whether these bytes are the mark. False for any other envelope; VaultFault for a mark that is not genuine."""
+        try:
+            if envelope.wrapped_by(sealed) != _MARK_ID:
+                if binding.purpose == "owner":
+                    raise Damaged("it is not a mark")
+                return False
+            return envelope.unseal(self._tenant_key(by, make=False), binding, sealed) == b""
         except Damaged as error:
             raise _damaged(path, error) from error
 
