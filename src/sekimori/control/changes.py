@@ -277,8 +277,12 @@ class Changes:
             drafts = self._intents.drafts(logs, actor, self._ledger.new_id(), number, payload, row.agent_uid)
             intent = Intent("revoke", actor, done=drafts, credential=id)
             now = self._now_ms()
-            async with self._intents.noted(intent, lambda pending: self._store.revoke_api_key(id, now, pending)):
-                await self._intents.write(drafts)
+            try:
+                async with self._intents.noted(intent, lambda pending: self._store.revoke_api_key(id, now, pending)):
+                    await self._intents.write(drafts)
+            except Fault as fault:
+                text = f"This process refuses the key from now on, but: {fault.text}"
+                raise Fault(fault.reason, text, advice=f"{fault.advice} Then repeat this, before a restart.") from fault
             return True
 
     def _revoke_in_memory(self, id: str) -> None:

@@ -12,7 +12,7 @@ recorded, one that did not is recorded as abandoned, or leaves nothing where not
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
 import msgspec
@@ -113,10 +113,13 @@ class Intents:
         in force although it was not recorded yet.
         """
         pending = Pending(self._ledger.new_id(), msgspec.json.encode(intent))
-        self._open = True  # until `end` below: whatever happens, the next change looks for what is open
+        self._open = True  # until it is forgotten: whatever happens, the next change looks for what is open
         await (begin or self._store.begin)(pending)
         try:
             yield
+            if intent.what == "issue":
+                # A key whose note is still there is revoked by whoever settles it: it must not be shown then.
+                await self._forget(pending.id)
         except Exception as error:
             try:
                 committed = await self._settle(pending.id, intent)
@@ -129,7 +132,12 @@ class Intents:
                     advice=f"{error.advice} It is recorded as soon as the ledger can be written.".strip(),
                 ) from error
             raise
-        await self._store.end(pending.id)
+        if intent.what != "issue":
+            with suppress(Fault):  # all is said and done; the next change finds nothing missing and forgets it
+                await self._forget(pending.id)
+
+    async def _forget(self, id: str) -> None:
+        await self._store.end(id)
         self._open = False
 
     async def settle(self) -> int:
