@@ -1,8 +1,9 @@
 """Begins one change on a home and dies, like kill -9, before or after one of its steps.
 
-    python -m tests.control.crash HOME CHANGE STEP WHEN      STEP is `owner.method#n` (the n-th call of it), WHEN `before` or `after`
+    python -m tests.control.crash HOME CHANGE STEP WHEN
 
-Prints the steps as it makes them; with WHEN `never` it makes the change whole, so the steps can be listed.
+STEP is `owner.method#n`, the n-th call of it; WHEN is `before` or `after`. Prints the steps as it makes them; with WHEN
+`never` it makes the change whole, so the steps can be listed.
 """
 
 from __future__ import annotations

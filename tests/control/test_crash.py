@@ -74,8 +74,11 @@ def test_the_steps_are_the_ones_tested(folder: Path, change: str) -> None:
     assert die(folder, change, "", "never") == PLACES[change]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(("change", "step"), [(change, step) for change, steps in PLACES.items() for step in steps])
+DEATHS = [(change, step, "before") for change, steps in PLACES.items() for step in steps]
+DEATHS += [(change, steps[-1], "after") for change, steps in PLACES.items()]
+
+
+@pytest.mark.parametrize(("change", "step", "when"), DEATHS)
 async def test_killed_at_any_step(folder: Path, change: str, step: str, when: str) -> None:
     kek = kek_of(folder)
     die(folder, change, step, when)

@@ -186,6 +186,7 @@ class _Server:
             await self._serve(reader, writer)
         except Refusal as refusal:
             await _answer(writer, _Reply(error=problem_of(refusal)))
+            await _leave(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the caller left; what it asked for is done or was never begun
         finally:
@@ -340,6 +341,15 @@ async def _receive(reader: asyncio.StreamReader) -> bytes:
     if length > LARGEST:
         raise Refused("wrong_use", "This is more than one command can carry.", advice="Split it into several.")
     return await reader.readexactly(length)
+
+
+async def _leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Let the answer be read: closing over bytes that nobody took would throw it away with them."""
+    with suppress(OSError, TimeoutError):
+        writer.write_eof()
+        async with asyncio.timeout(1.0):
+            while await reader.read(1 << 16):
+                pass
 
 
 async def _answer(writer: asyncio.StreamWriter, reply: _Reply) -> None:
