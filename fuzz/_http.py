@@ -121,6 +121,11 @@ async def called(pieces: list[bytes], method: str = "POST") -> tuple[Got | None,
     return Got(response.status, response.headers, content), kept, None
 
 
+def same(fields: Headers) -> Headers:
+    """The fields in h11's spelling: it puts the coding's name in lower case."""
+    return [(name, value.lower() if name == b"transfer-encoding" else value) for name, value in fields]
+
+
 def h11_requests(data: bytes) -> list[Seen]:
     """The requests that h11 reads until it wants more or refuses."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)

@@ -5,7 +5,7 @@ The first byte decides the cut and the method. What is kept for the next call en
 
 from __future__ import annotations
 
-from fuzz._http import called, cut, h11_response, run
+from fuzz._http import called, cut, h11_response, run, same
 
 _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 SEEDS = [
@@ -31,7 +31,7 @@ def target(data: bytes) -> None:
     if got is None:
         return
     theirs = h11_response(data, method)
-    assert theirs is None or theirs == got, (got, theirs)
+    assert theirs is None or theirs == got._replace(headers=same(got.headers)), (got, theirs)
     if kept:
         # One byte less is not the whole answer, and one byte more is no answer that is left behind.
         assert not run(called([data[:-1]], method))[1]

@@ -6,7 +6,7 @@ refuse it: a message that two readers frame differently is how a request is smug
 
 from __future__ import annotations
 
-from fuzz._http import cut, h11_requests, httptools_requests, run, served
+from fuzz._http import cut, h11_requests, httptools_requests, run, same, served
 
 _PIPELINE = (
     b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
@@ -34,7 +34,7 @@ def target(data: bytes) -> None:
     assert seen == seen_cut, (seen, seen_cut)
     assert statuses(written) == statuses(written_cut), (written, written_cut)
     for ours, theirs in zip(seen, h11_requests(data), strict=False):
-        assert ours == theirs, (ours, theirs)
+        assert ours._replace(headers=same(ours.headers)) == theirs, (ours, theirs)
     for ours, theirs in zip(seen, httptools_requests(data), strict=False):
         assert (ours.method, ours.target, ours.body) == (theirs.method, theirs.target, theirs.body), (ours, theirs)
 

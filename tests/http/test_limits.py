@@ -77,6 +77,23 @@ async def test_bodies_beyond_the_bound_are_413(edge: Edge, data: bytes) -> None:
     assert seen.requests == []
 
 
+async def test_bodies_of_all_requests_together_are_bounded(edge: Edge) -> None:
+    served = await edge.serve(Seen(), limits=Limits(bodies_bytes=1000))
+    wires = [await served.wire() for _ in range(3)]
+    for wire in wires[:2]:
+        wire.send(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\n" + b"x" * 499)
+    await happens(lambda: served.server.held_bytes == 998)
+    wires[2].send(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\n" + b"x" * 499)
+    status, fields, _ = await wires[2].reply()
+    assert (status, fields[b"x-reason"]) == (503, b"overloaded")
+    assert served.server.held_bytes == 998
+    wires[0].send(b"x")
+    assert (await wires[0].reply())[0] == 200
+    await happens(lambda: served.server.held_bytes == 499)
+    wires[1].close()
+    await happens(lambda: served.server.held_bytes == 0)
+
+
 async def test_a_body_cut_into_too_many_chunks_is_refused(edge: Edge) -> None:
     """Each chunk costs far more to read than to send."""
     served = await edge.serve(Seen())
@@ -163,7 +180,7 @@ async def test_a_slow_body_is_408_between_pieces(edge: Edge) -> None:
     clock.pass_(19)
     await _swept(served)
     wire.send(b"l")
-    await happens(lambda: connection._missing == 2)
+    await happens(lambda: connection._body._missing == 2)
     clock.pass_(19)
     await _swept(served)
     assert connection._failure is None
@@ -182,7 +199,7 @@ async def test_a_slow_body_is_408_in_all(edge: Edge) -> None:
     await happens(lambda: connection._wanted is not None)
     for number in range(1, 4):
         wire.send(b"1\r\nx\r\n")
-        await happens(lambda count=number: len(connection._pieces) == count)
+        await happens(lambda count=number: connection._body.size == count)
         clock.pass_(16)
         await _swept(served)
     assert connection._failure is None

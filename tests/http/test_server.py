@@ -63,7 +63,7 @@ async def test_the_body_is_taken_in_only_when_the_handler_asks(edge: Edge) -> No
 
     async def handler(request: Request, reply: Reply) -> None:
         await go.wait()
-        taken.append(len(served.server._open.copy().pop()._pieces))
+        taken.append(served.server.held_bytes)
         await reply.send(200, [], b"%d" % len(await request.body()))
 
     served = await edge.serve(handler, limits=BIG)
@@ -416,6 +416,56 @@ async def test_a_handler_that_aborts_comes_to_its_own_end(edge: Edge) -> None:
     async with asyncio.timeout(PATIENCE):
         await ended.wait()
     await happens(lambda: served.server.connections == 0)
+
+
+async def test_a_caller_that_leaves_after_its_reply_disturbs_nobody(edge: Edge) -> None:
+    replied, go, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def handler(request: Request, reply: Reply) -> None:
+        await reply.send(200, [], b"whole")
+        replied.set()
+        await go.wait()
+        ended.set()
+
+    served = await edge.serve(handler)
+    wire = await served.wire()
+    wire.send(GET)
+    assert (await wire.reply())[2] == b"whole"
+    wire.reset()
+    await happens(lambda: served.server.connections == 0)
+    go.set()
+    async with asyncio.timeout(PATIENCE):
+        await ended.wait()
+
+
+async def test_the_body_can_be_read_again_but_not_by_two_at_once(edge: Edge) -> None:
+    async def handler(request: Request, reply: Reply) -> None:
+        first = asyncio.create_task(request.body())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError):
+            await request.body()
+        assert await first == await request.body() == b"hello"
+        await reply.send(200, [], b"")
+
+    served = await edge.serve(handler)
+    wire = await served.wire()
+    wire.send(post(b"hello")[:-1])
+    await happens(lambda: served.server.requests_in_flight == 1)
+    await asyncio.sleep(0.01)
+    wire.send(b"o")
+    assert (await wire.reply())[0] == 200
+
+
+async def test_a_refusal_without_words_is_still_one(edge: Edge) -> None:
+    served = await edge.serve(Seen())
+
+    def speechless(*_: object) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        raise LookupError("hunter2")
+
+    served.server.refuse = speechless
+    with Errors() as errors:
+        assert (await served.ask(b"GET //x HTTP/1.1\r\nHost: a\r\n\r\n"))[::2] == (400, b"")
+    assert [type(error) for error in errors] == [LookupError]
 
 
 async def test_writing_waits_for_a_caller_that_does_not_read(edge: Edge) -> None:

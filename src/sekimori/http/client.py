@@ -205,10 +205,10 @@ class Pool:
             self._quiet.set_result(None)
 
     def _sweep(self) -> None:
+        self._timer = self.loop.call_later(self.limits.sweep_s, self._sweep) if self.open else None
         now = self.clock()
         for connection in list(self.open):
             connection.sweep(now)
-        self._timer = self.loop.call_later(self.limits.sweep_s, self._sweep) if self.open else None
 
 
 def _host(origin: Origin) -> bytes:

@@ -17,7 +17,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 
 from sekimori.errors import Fault, Refusal, Refused
-from sekimori.http.framing import Chunks, Lines, Malformed, plausible_start, read_request
+from sekimori.http.body import Body
+from sekimori.http.framing import Lines, Malformed, plausible_start, read_request
 from sekimori.http.message import JOIN_BYTES, CallerLeft, Peer, Reply, Request
 from sekimori.terms import Headers
 
@@ -57,16 +58,15 @@ class Connection(asyncio.Protocol):
         self._next: Request | None = None
         self._close = False
         self._thrown = 0
-        self._told = False  # the handler knows that the caller left, or cut it off itself: cancelled once at most
+        self._told = False  # a caller that leaves now is no news to the handler: it is cancelled once at most
         # Of the current request's body:
-        self._body = b""
-        self._pieces = bytearray()
-        self._missing = 0
-        self._chunks: Chunks | None = None
+        self._content = b""
+        self._body: Body | None = None  # not whole yet
         self._expect = False
         self._wanted: asyncio.Future[None] | None = None
         self._body_end = _NEVER
-        self._failure: Refused | None = None
+        self._failure: Refusal | None = None
+        self._held = 0  # bytes of it that count against `Limits.bodies_bytes`
 
     # The transport's side.
 
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
         self.state = _CLOSED
         self.server.left(self)
         self._buffer.clear()
-        self._pieces.clear()
+        self._release()
         if self.paused is not None:
             self.resume_writing()
         self._stop()
@@ -124,9 +124,7 @@ class Connection(asyncio.Protocol):
         elif state == _BODY:
             self._read_body(data)
         elif state == _BUSY:
-            self._buffer += data
-            if len(self._buffer) > self.limits.pipelined_bytes:
-                self._pause()
+            self._keep(data)
         elif state == _LINGER:
             self._thrown += len(data)
             if self._thrown > self.limits.linger_bytes:
@@ -170,91 +168,75 @@ class Connection(asyncio.Protocol):
         if data is self._buffer:
             self._buffer.clear()
         self._next = Request(head, self)
+        self._told = False
         self._failure = None
-        self._body = b""
-        if head.chunked:
-            self._chunks = Chunks()
-            self._missing = -1
+        length = head.length
+        if head.chunked or length > len(rest):
             self.state = _BODY
-        elif head.length:
-            self._missing = head.length
-            self.state = _BODY
+            self._content = b""
+            self._body = Body(limits, length, head.chunked)
+            if rest:
+                self._read_body(rest)
         else:
             self.state = _BUSY
-        if rest:
-            self.data_received(rest)
+            self._content = rest
+            if length < len(rest):
+                self._content = rest[:length]
+                self._keep(rest[length:])
+            if length > limits.body_bytes:
+                self._spoil(Refused("body_too_large", "The body is too large."))
         if self._waiter is not None:
             self._waiter.set_result(True)
             self._waiter = None
 
-    def _read_body(self, data: bytes) -> None:
-        if self._failure is not None:
-            return
-        limits = self.limits
-        pieces = self._pieces
-        if self._chunks is None:
-            missing = self._missing
-            size = len(data)
-            if size < missing:
-                if missing + len(pieces) > limits.body_bytes:
-                    self._spoil(Refused("body_too_large", "The body is too large."))
-                    return
-                pieces += data
-                self._missing = missing - size
-            else:
-                self._missing = 0
-                if size > missing:
-                    self._buffer += data[missing:]
-                    data = data[:missing]
-                self._whole(data)
-                return
-        else:
-            found: list[bytes] = []
-            try:
-                rest = self._chunks.feed(data, found)
-            except Malformed as malformed:
-                self._spoil(Refused("bad_request", f"The body is malformed: {malformed.text}."))
-                return
-            for piece in found:
-                pieces += piece
-            if len(pieces) > limits.body_bytes:
-                self._spoil(Refused("body_too_large", "The body is too large."))
-                return
-            if self._chunks.count > 4096 + len(pieces) // 64:
-                self._spoil(Refused("bad_request", "The body is cut into too many chunks."))
-                return
-            if rest is not None:
-                self._chunks = None
-                self._missing = 0
-                self._buffer += rest
-                self._whole(b"")
-                return
-        if self._wanted is not None:
-            self.deadline = min(self.server.clock() + limits.body_idle_s, self._body_end)
-        elif len(pieces) > limits.early_body_bytes:
+    def _keep(self, data: bytes) -> None:
+        """Hold what follows the current request; a caller that sends ahead waits at a bound."""
+        self._buffer += data
+        if len(self._buffer) > self.limits.pipelined_bytes:
             self._pause()
 
-    def _whole(self, last: bytes) -> None:
-        """The body has arrived in full."""
-        if len(self._pieces) + len(last) > self.limits.body_bytes:
-            self._spoil(Refused("body_too_large", "The body is too large."))
+    def _read_body(self, data: bytes) -> None:
+        body = self._body
+        if body is None:  # spoiled
             return
-        if self._pieces:
-            self._pieces += last
-            self._body = bytes(self._pieces)
-            self._pieces.clear()
-        else:
-            self._body = last
-        self.state = _BUSY
-        self._wake_body()
+        server = self.server
+        try:
+            rest = body.take(data)
+            self._hold(body.size)
+        except Refusal as refusal:
+            self._spoil(refusal)
+            return
+        if rest is not None:
+            self._content = body.whole()
+            self._body = None
+            self.state = _BUSY
+            self._wake_body()
+            if rest:
+                self._keep(rest)
+        elif self._wanted is not None:
+            self.deadline = min(server.clock() + self.limits.body_idle_s, self._body_end)
+        elif body.size > self.limits.early_body_bytes:
+            self._pause()
 
-    def _spoil(self, failure: Refused) -> None:
+    def _hold(self, size: int) -> None:
+        server = self.server
+        server.held_bytes += size - self._held
+        self._held = size
+        if server.held_bytes > self.limits.bodies_bytes:
+            raise Fault("overloaded", "There are too many large requests.", retry_after=1.0)
+
+    def _release(self) -> None:
+        self.server.held_bytes -= self._held
+        self._held = 0
+
+    def _spoil(self, failure: Refusal) -> None:
         """The body cannot be had; the handler hears it when it asks, and this is the last request here."""
         self._failure = failure
         self._close = True
-        self._pieces.clear()
+        self._body = None
+        self._content = b""
         self._buffer.clear()
-        self._missing = -1
+        self._release()
         self._pause()
         self._wake_body()
 
@@ -268,25 +250,30 @@ class Connection(asyncio.Protocol):
     async def body(self, request: Request) -> bytes:
         if request is not self._next:
             raise RuntimeError("the body of a request that was answered")
-        if self._failure is None and self._missing:
-            if self._missing + len(self._pieces) > self.limits.body_bytes:
-                self._spoil(Refused("body_too_large", "The body is too large."))
-            else:
-                if self._expect and not self._pieces and self.state == _BODY:
-                    self._expect = False
-                    self.send(_CONTINUE)
-                now = self.server.clock()
-                self._body_end = now + self.limits.body_s
-                self.deadline = min(now + self.limits.body_idle_s, self._body_end)
-                self._wanted = self.server.loop.create_future()
-                self._resume()
-                await self._wanted
+        body = self._body
+        if body is not None:
+            if self._wanted is not None and not self._wanted.done():
+                raise RuntimeError("the body is being read already")
+            try:
+                body.check()
+            except Refused as refused:
+                self._spoil(refused)
+                raise
+            if self._expect and not body.size:
+                self._expect = False
+                self.send(_CONTINUE)
+            now = self.server.clock()
+            self._body_end = now + self.limits.body_s
+            self.deadline = min(now + self.limits.body_idle_s, self._body_end)
+            self._wanted = self.server.loop.create_future()
+            self._resume()
+            await self._wanted
         if self._failure is not None:
             raise self._failure
-        return self._body
+        return self._content
 
     def _pause(self) -> None:
-        if self._reading and self.state != _CLOSED:
+        if self._reading and self.state != _CLOSED and not self.transport.is_closing():
             self._reading = False
             self.transport.pause_reading()
 
@@ -305,7 +292,7 @@ class Connection(asyncio.Protocol):
         self._close = True
         self._buffer.clear()
         reply = Reply(self, False)
-        status, headers, body = self.server.refuse(refusal, target)
+        status, headers, body = self.server.words(refusal, target)
         with contextlib.suppress(CallerLeft):
             self.send(self.reply_head(reply, status, headers, len(body)), body)
         self._linger()
@@ -325,7 +312,7 @@ class Connection(asyncio.Protocol):
             raise ValueError("a reply header holds a line break or NUL")
         reply.started = True
         self._expect = False  # an interim reply has no place any more
-        if self._missing or self.server.draining:
+        if self._body is not None or self.server.draining:
             self._close = True
         if status < 200:
             raise ValueError("an interim status is not a reply")
@@ -365,9 +352,10 @@ class Connection(asyncio.Protocol):
             raise CallerLeft("the caller left")
 
     def replied(self) -> None:
-        """A reply is whole: go on with the next request, or end."""
+        """A reply is whole: go on with the next request, or end. The handler may finish in peace."""
+        self._told = True
         if self._close or self.server.draining:
-            if self._missing or self._buffer or self._failure is not None:
+            if self._body is not None or self._buffer or self._failure is not None:
                 self._linger()
             else:
                 self._end()
@@ -379,7 +367,7 @@ class Connection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """End the output and read on for a moment: closing over unread input would reset the reply away."""
-        if self.state == _CLOSED:
+        if self.state == _CLOSED or self.transport.is_closing():
             return
         self.state = _LINGER
         self._buffer.clear()
@@ -485,7 +473,7 @@ class Connection(asyncio.Protocol):
             if not reply.done:
                 reply.abort()
             return
-        status, headers, body = self.server.refuse(refusal, request.target)
+        status, headers, body = self.server.words(refusal, request.target)
         with contextlib.suppress(CallerLeft):
             await reply.send(status, headers, body)
 
@@ -493,7 +481,8 @@ class Connection(asyncio.Protocol):
         """Turn to the next request, which may have arrived already."""
         self.state = _HEAD
         self.idle = True
-        self._body = b""
+        self._content = b""
+        self._release()
         self.deadline = self.server.clock() + self.limits.idle_s
         if self._buffer:
             self._read_head(self._buffer)

@@ -16,6 +16,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Header fields of one request; beyond: 431."""
     body_bytes: int = 32 * 1024 * 1024
     """Content of one request, after chunk decoding; beyond: 413."""
+    bodies_bytes: int = 512 * 1024 * 1024
+    """Content held of all requests that came in more than one piece; beyond: 503."""
     early_body_bytes: int = 64 * 1024
     """Content taken in before the handler asks for the body, so a stranger costs little memory."""
     pipelined_bytes: int = 64 * 1024

@@ -70,7 +70,10 @@ class Request:
         return [value for field, value in self.headers if field == name]
 
     async def body(self) -> bytes:
-        """The whole content. Raises Refused with status 413 (too large), 400 (bad framing) or 408 (too slow)."""
+        """The whole content. Raises Refused with status 413 (too large), 400 (bad framing) or 408 (too slow), and
+
+        Fault('overloaded') when all requests together hold too much.
+        """
         return await self._connection.body(self)
 
 
@@ -159,7 +162,10 @@ class Reply:
         connection.replied()
 
     def abort(self) -> None:
-        """Cut the connection so that the caller sees an error, not a short reply."""
+        """Cut the connection so that the caller sees an error, not a short reply.
+
+        What was written just before may be lost with it: last words belong into `finish`.
+        """
         self.done = True
         self._connection.cut()
 

@@ -60,6 +60,8 @@ class Server:
         self.clock = clock
         self.draining = False
         self.requests_in_flight = 0
+        self.held_bytes = 0
+        """Request content held, of bodies that came in more than one piece."""
         self.handshakes_failed = 0
         self.turned_away = 0
         """Connections refused because `Limits.connections` were open."""
@@ -146,6 +148,14 @@ class Server:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.loop.call_exception_handler({"message": "a connection failed", "exception": error, "task": task})
 
+    def words(self, refusal: Refusal, target: str | None) -> tuple[int, Headers, bytes]:
+        """What `refuse` says; a bare status where it fails."""
+        try:
+            return self.refuse(refusal, target)
+        except Exception as error:  # noqa: BLE001 - a caller that is refused stays refused
+            self.loop.call_exception_handler({"message": "a refusal could not be worded", "exception": error})
+            return refusal.status, [], b""
+
     def date(self) -> bytes:
         """The Date field's value for now."""
         now = int(time.time())
@@ -208,7 +218,7 @@ class Server:
         self.turned_away += 1
         with accepted:
             if self.tls is None:
-                status, headers, body = self.refuse(
+                status, headers, body = self.words(
                     Fault("overloaded", "There are too many connections.", retry_after=1.0), None
                 )
                 fields = b"".join([b"%b: %b\r\n" % field for field in headers])
@@ -219,6 +229,8 @@ class Server:
                     )
 
     def _sweep(self) -> None:
+        # First, so that nothing that happens below ends the enforcement of deadlines.
+        self._timer = self.loop.call_later(self.limits.sweep_s, self._sweep)
         now = self.clock()
         crowded = self.connections * 4 > self.limits.connections * 3
         for connection in list(self._open):
@@ -226,4 +238,3 @@ class Server:
         if self._deaf and self._listener is not None:
             self._deaf = False
             self.loop.add_reader(self._listener.fileno(), self._accept)
-        self._timer = self.loop.call_later(self.limits.sweep_s, self._sweep)
