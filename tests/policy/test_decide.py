@@ -206,8 +206,8 @@ def test_capabilities() -> None:
     assert outcome(snapshot(documents), who, ask("gpt-4o", needs=needs)) == (
         "capability_missing",
         403,
-        "This agent lacks the capability `web_search`, which the call needs.",
-        "Add it to `capabilities` of the agent's document.",
+        "This agent may not have the provider do this: `the call` needs `web_search`: the provider searches the web.",
+        "Leave it out, or add web_search to `capabilities` of the agent's document.",
     )
     at = snapshot(changed(documents, agent, capabilities=("web_search",)))
     assert len(decide(at, who, ask("gpt-4o", needs=needs)).routes) == 2

@@ -1,14 +1,13 @@
-"""The order of a grant's hops and what moves a call on."""
+"""What moves a call on to its next hop."""
 
 from __future__ import annotations
 
 import msgspec
-import pytest
 
-from sekimori.errors import REASONS, Fault
+from sekimori.errors import REASONS
 from sekimori.policy.decide import decide
 from sekimori.terms import Grant
-from sekimori.upstream.route import CONDITION_OF, hops, yields
+from sekimori.upstream.route import CONDITION_OF, yields
 from tests.policy.worlds import ask, principal, right, snapshot
 
 
@@ -19,20 +18,6 @@ def grant(*when: str) -> Grant:
         return found
     first = msgspec.structs.replace(found.routes[0], yields=frozenset(when))
     return msgspec.structs.replace(found, routes=(first, found.routes[1]))
-
-
-def test_in_order() -> None:
-    assert hops(grant()) == grant().routes
-
-
-def test_a_frozen_key_does_not_move_a_call_on_unless_the_policy_names_it() -> None:
-    first, second = (route.key_uid for route in grant().routes)
-    with pytest.raises(Fault, match="key_unavailable"):
-        hops(grant(), {first})
-    assert hops(grant("key_unavailable"), {first}) == grant().routes[1:]
-    assert [route.key for route in hops(grant(), {second})] == ["clients/acme/openai"]
-    with pytest.raises(Fault, match="key_unavailable"):
-        hops(grant("key_unavailable"), {first, second})
 
 
 def test_only_what_the_policy_names_yields() -> None:

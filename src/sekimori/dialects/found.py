@@ -56,11 +56,12 @@ def lacking(missing: Set[str], places: Mapping[str, str]) -> Refused:
     """The refusal of an ask whose agent lacks the capabilities `missing`: names each, its place and the setting."""
     if not missing <= {"unknown_fields", "unknown_betas"}:
         what = "; ".join(
-            f"`{places.get(name, '?')}` needs `{name}`: {CAPABILITIES.get(name, '?')}" for name in sorted(missing)
+            f"`{places.get(name, 'the call')}` needs `{name}`: {CAPABILITIES.get(name, '?')}"
+            for name in sorted(missing)
         )
         reason, text = "capability_missing", f"This agent may not have the provider do this: {what}."
     else:
-        what = ", ".join(f"`{places.get(name, '?')}`" for name in sorted(missing))
+        what = ", ".join(f"`{places.get(name, 'the call')}`" for name in sorted(missing))
         reason, text = "unknown_field", f"The registry of this dialect does not know {what}."
     names = ", ".join(sorted(missing))
     return Refused(reason, text, advice=f"Leave it out, or add {names} to `capabilities` of the agent's document.")

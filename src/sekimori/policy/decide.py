@@ -26,6 +26,7 @@ from typing import Final, Literal
 
 from msgspec import Struct, structs
 
+from sekimori.dialects.found import lacking
 from sekimori.errors import Refused
 from sekimori.policy.kinds import Fallback
 from sekimori.policy.kinds import Route as RouteDocument
@@ -68,6 +69,8 @@ class Query(Struct, frozen=True):
     model: str
     needs: frozenset[str]
     scopes: frozenset[Scope]
+    places: tuple[tuple[str, str], ...] = ()
+    """Where in the body each need stands. Only words of a refusal depend on it, never the decision."""
 
 
 class Decision(Struct, frozen=True):
@@ -114,7 +117,7 @@ def decide(snapshot: Snapshot, principal: Principal, ask: Ask) -> Grant:
     key = (ask.model, ask.dialect, ask.operation, ask.needs, principal.scopes)
     decision = agent.decisions.get(key)
     if decision is None:
-        query = Query(ask.dialect, ask.operation, ask.model, ask.needs, principal.scopes)
+        query = Query(ask.dialect, ask.operation, ask.model, ask.needs, principal.scopes, ask.places)
         decision = resolve(agent, query, Trace())
         agent.remember(key, decision)
     return Grant(
@@ -258,9 +261,8 @@ def _decision(agent: AgentTable, query: Query, provider: str, model: str, trace:
 
     missing = query.needs - agent.capabilities
     if missing:
-        text = f"This agent lacks the capability {_list(sorted(missing))}, which the call needs."
-        advice = "Add it to `capabilities` of the agent's document."
-        raise trace.refused("capability", "capability_missing", text, advice)
+        lacks = lacking(missing, dict(query.places))
+        raise trace.refused("capability", lacks.reason, lacks.text, lacks.advice)
     stateful = query.needs & STATEFUL
     if stateful and first.key_owner_uid == OPERATOR:
         text = f"{_list(sorted(stateful))} is not available on a key that tenants share."
