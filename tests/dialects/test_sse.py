@@ -109,6 +109,13 @@ def test_an_event_is_bounded() -> None:
     assert refused.value.reason == "upstream_too_large"
 
 
+def test_an_event_that_comes_at_once_has_the_same_bound() -> None:
+    event = b"data: " + b"a" * (EVENT_LIMIT - 8) + b"\n\n"
+    assert Cutter().cut(event) == [event]
+    with pytest.raises(Upstream, match="upstream_too_large"):
+        Cutter().cut(b"x" + event)
+
+
 def test_a_long_event_in_small_pieces_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from sekimori.dialects import sse
 

@@ -51,6 +51,7 @@ class Cutter:
         # Not from the start each time: a long event that comes in small pieces would cost the square of its length.
         search = max(0, self._seen - 3)
         while (end := _END.search(tail, search)) is not None:
+            _bound(end.end() - begin)
             events.append(bytes(tail[begin : end.end()]))
             begin = search = end.end()
         if begin:
@@ -58,9 +59,13 @@ class Cutter:
             del tail[:begin]
         self._seen = len(tail)
         self.clean = not (tail or self._half)
-        if len(tail) > EVENT_LIMIT:
-            raise Upstream("upstream_too_large", f"The provider sent an event of more than {EVENT_LIMIT >> 20} MiB.")
+        _bound(len(tail))
         return events
+
+
+def _bound(size: int) -> None:
+    if size > EVENT_LIMIT:
+        raise Upstream("upstream_too_large", f"The provider sent an event of more than {EVENT_LIMIT >> 20} MiB.")
 
 
 def fields(event: bytes) -> tuple[bytes, bytes | None]:

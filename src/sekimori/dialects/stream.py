@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sekimori.dialects.sse import REST, Cutter
+from sekimori.dialects.sse import EVENT_LIMIT, REST, Cutter
 from sekimori.dialects.words import ErrorEvent
 from sekimori.errors import Upstream
 from sekimori.terms import Usage
@@ -56,7 +56,13 @@ class EventStream:
         """
         if self.complete or self.error is not None:
             return self._after(data)
-        if self.started and self._cutter.clean and data.endswith(b"\n\n") and not self._marked(data):
+        if (
+            self.started
+            and self._cutter.clean
+            and data.endswith(b"\n\n")
+            and len(data) <= EVENT_LIMIT
+            and not self._marked(data)
+        ):
             return data  # whole events, all of them unmarked: the way of nearly every piece
         released: list[bytes] = []
         events = self._cutter.cut(data)
