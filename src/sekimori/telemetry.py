@@ -39,7 +39,7 @@ LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 # What looks like a credential, whoever issued it. Too much is cut rather than too little: this is a log.
 _SECRET: Final = re.compile(
     r"""
-      \b(?:sk|rk|pk|gsk|xai|pplx|r8|hf|glpat|nvapi|dop_v1|whsec|key)[-_][A-Za-z0-9_\-]{8,}
+      \b(?:sk|rk|pk|gsk|xai|pplx|r8|hf|glpat|nvapi|dop_v1|whsec)[-_][A-Za-z0-9_\-]{8,}
     | \bgh[pousr]_[A-Za-z0-9]{16,} | \bgithub_pat_\w{16,} | \bxox[a-z]-[A-Za-z0-9\-]{8,}
     | \bAIza[A-Za-z0-9_\-]{16,} | \b(?:AKIA|ASIA)[A-Z0-9]{12,} | \bya29\.[\w.\-]{8,}
     | \bey[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{4,}(?:\.[A-Za-z0-9_\-]*)?

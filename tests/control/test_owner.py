@@ -166,7 +166,7 @@ os.setgroups([]); os.setgid(4242); os.setuid(4242)
 connection = socket.socket(socket.AF_UNIX); connection.connect(sys.argv[1])
 body = b'{"verb":"key list","args":{}}'
 connection.sendall(len(body).to_bytes(4, "big") + body)
-print(connection.makefile("rb").read().decode())
+print(connection.makefile("rb").read()[4:].decode())
 """
     async with listen(folder, answered):
         # Even where somebody opened the folder and the socket to the world.
