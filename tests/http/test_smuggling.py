@@ -6,8 +6,11 @@ handler would see `/smuggled`.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from sekimori.http.server import Reply, Request
 from tests.http.fed import Fed
 from tests.http.wire import Edge, Seen
 
@@ -199,6 +202,30 @@ async def test_what_follows_a_whole_request_is_the_next_one(edge: Edge) -> None:
         answers = await wire.rest()
         assert answers.count(b"HTTP/1.1 200 OK\r\n") == 2
         assert seen.requests == [("POST", "/first", body), ("GET", "/second", b"")]
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("coding", [b"Content-Length: %d" % len(HIDDEN), b"Transfer-Encoding: chunked"])
+async def test_a_body_that_the_handler_does_not_read_is_no_request(edge: Edge, coding: bytes, pieces: int) -> None:
+    asked: list[str] = []
+
+    async def handler(request: Request, reply: Reply) -> None:
+        asked.append(request.target)
+        await reply.send(200, [], b"")
+
+    body = HIDDEN if coding.startswith(b"C") else b"%x\r\n%b\r\n0\r\n\r\n" % (len(HIDDEN), HIDDEN)
+    served = await edge.serve(handler)
+    wire = await served.wire()
+    head = post(coding)
+    wire.send(head if pieces > 1 else head + body)
+    await wire.until(b"\r\n\r\n")
+    if pieces > 1:
+        wire.send(body[:20])
+        await asyncio.sleep(0.01)
+        wire.send(body[20:])
+    wire.writer.write_eof()
+    await wire.ended()
+    assert asked == ["/first"]
 
 
 async def test_an_upgrade_is_never_taken(edge: Edge) -> None:
