@@ -12,7 +12,7 @@ from sekimori.gateway.doors import CALLS, MODELS, SPEECH, dialect_of, refuse
 from sekimori.gateway.refusals import Asked
 from sekimori.gateway.walk import Gateway, walk
 from sekimori.http.server import Reply, Request
-from sekimori.identity.authenticate import authenticate
+from sekimori.identity.authenticate import NOT_VALID, SHOWN_ONCE, authenticate
 from sekimori.policy.decide import known_model, offered
 from sekimori.terms import Dialect, Headers, Principal
 
@@ -98,6 +98,9 @@ class Listener:
             headers.append((b"x-sekimori-record", (await books.refusals.record(refusal, asked, principal)).encode()))
         except Fault as fault:
             refusal = fault
+        if refusal.reason == "credential_revoked":
+            # The record is exact; the reply must not tell a thief that what he holds was once a key.
+            refusal = Refused("credential_unknown", NOT_VALID, advice=SHOWN_ONCE)
         await reply.send(*refuse(dialect, refusal, headers))
 
 
