@@ -10,44 +10,20 @@ import openai
 
 from sekimori.demo import cast
 from sekimori.demo.show import Step, excerpt
-from sekimori.demo.world import World, anthropic_tokens, openai_tokens, recorded, short
+from sekimori.demo.world import Tokens, World, anthropic_tokens, openai_tokens, recorded
 
 QUESTION: Final = "Name the capital of France in one sentence."
 WORD: Final = "Paris"
 """What the small model says to that; a reply without it did not come from the model."""
 STEADY: Final = {"temperature": 0}
 """The likeliest words. The SDK of Anthropic has no argument for it any more; the model takes it all the same."""
-STORY: Final = "Tell me about a lighthouse in three sentences."
+STORY: Final = "Tell me about a lighthouse in one sentence."
 
 _PARAMETERS: Final = {
     "type": "object",
     "properties": {"order": {"type": "string", "description": "The order's number."}},
     "required": ["order"],
 }
-
-
-def plain(world: World, step: Step) -> None:
-    step.table("agent", "through", "model", "the model says", "key", "tokens", "record")
-    heard = {}
-
-    x = world.anthropic("acme/x").messages.with_raw_response.create(
-        model="smollm2", max_tokens=40, messages=[{"role": "user", "content": QUESTION}], extra_body=STEADY
-    )
-    message = x.parse()
-    heard["acme/x"] = words = _anthropic_text(message)
-    _answered(world, step, "acme/x", "anthropic SDK", "smollm2", words, x.headers, anthropic_tokens(message.usage))
-
-    for agent, model in (("acme/y", "smollm2"), ("globex/z", cast.FOREIGN_MODEL)):
-        raw = world.openai(agent).chat.completions.with_raw_response.create(
-            model=model, max_tokens=40, temperature=0, messages=[{"role": "user", "content": QUESTION}]
-        )
-        reply = raw.parse()
-        heard[agent] = words = reply.choices[0].message.content or ""
-        assert reply.usage is not None
-        _answered(world, step, agent, "openai SDK", model, words, raw.headers, openai_tokens(reply.usage))
-
-    for agent, words in heard.items():
-        step.holds(f"{agent} is answered in the model's own words", WORD in words, expected=f"… {WORD} …", seen=words)
 
 
 KEYS: Final = {
@@ -58,67 +34,105 @@ KEYS: Final = {
 """Agent -> what a reply says of the key that paid for it, and the key's path in the operator's own reports."""
 
 
-def _answered(
-    world: World, step: Step, agent: str, through: str, model: str, words: str, headers: Any, tokens: Any
-) -> None:
-    record = recorded(step, f"the reply to {agent}", headers)
-    named, path = KEYS[agent]
-    step.row(agent, through, model, excerpt(words, 34), headers["x-sekimori-key"], tokens or "-", short(record))
-    step.check(f"{agent}'s reply says that it was paid for with {named}", headers["x-sekimori-key"], named)
-    world.tally(agent, path, tokens)
+def plain(world: World, step: Step) -> None:
+    step.table("agent", "through", "model", "the model says", "paid with", "tokens", wide="the model says")
+    heard: dict[str, str] = {}
+    paid: dict[str, str] = {}
+
+    def answered(agent: str, through: str, model: str, words: str, headers: Any, tokens: Tokens) -> None:
+        recorded(step, f"the reply to {agent}", headers)
+        heard[agent], paid[agent] = words, headers["x-sekimori-key"]
+        step.row(agent, through, model, excerpt(words), paid[agent], tokens)
+        world.tally(agent, KEYS[agent][1], tokens)
+
+    x = world.anthropic("acme/x").messages.with_raw_response.create(
+        model="smollm2", max_tokens=40, messages=[{"role": "user", "content": QUESTION}], extra_body=STEADY
+    )
+    message = x.parse()
+    words = _anthropic_text(message)
+    answered("acme/x", "anthropic SDK", "smollm2", words, x.headers, anthropic_tokens(message.usage))
+    for agent, model in (("acme/y", "smollm2"), ("globex/z", cast.FOREIGN_MODEL)):
+        raw = world.openai(agent).chat.completions.with_raw_response.create(
+            model=model, max_tokens=40, temperature=0, messages=[{"role": "user", "content": QUESTION}]
+        )
+        reply = raw.parse()
+        words = reply.choices[0].message.content or ""
+        answered(agent, "openai SDK", model, words, raw.headers, openai_tokens(reply.usage))
+
+    step.check(
+        f"each agent is answered in the model's own words ({WORD})",
+        {agent: WORD if WORD in words else words for agent, words in heard.items()},
+        dict.fromkeys(KEYS, WORD),
+    )
+    step.check("each reply says whose key paid for it", paid, {agent: named for agent, (named, _) in KEYS.items()})
+    step.checks.append("each reply names its entry in the ledger (x-sekimori-record)")
 
 
 def streamed(world: World, step: Step) -> None:
-    step.table("agent", "through", "model", "the model says", "key", "tokens", "pieces")
+    step.table("agent", "through", "the model says", "pieces", "paid with", "tokens", wide="the model says")
+    heard: dict[str, list[str]] = {}
+    paid: dict[str, str] = {}
+
+    def answered(agent: str, through: str, pieces: list[str], headers: Any, tokens: Tokens | None) -> str:
+        heard[agent], paid[agent] = pieces, headers["x-sekimori-key"]
+        step.row(
+            agent,
+            through,
+            excerpt("".join(pieces)),
+            len(pieces),
+            paid[agent],
+            "not asked" if tokens is None else tokens,
+        )
+        return recorded(step, f"the stream to {agent}", headers)
 
     with world.anthropic("acme/x").messages.stream(
-        model="smollm2", max_tokens=60, messages=[{"role": "user", "content": STORY}], extra_body=STEADY
+        model="smollm2", max_tokens=24, messages=[{"role": "user", "content": STORY}], extra_body=STEADY
     ) as stream:
         pieces = list(stream.text_stream)
         final = stream.get_final_message()
-        _streamed(world, step, "acme/x", "smollm2", pieces, stream.response.headers, anthropic_tokens(final.usage))
-    step.check("the SDK's own sum of acme/x's stream is what its pieces say", _anthropic_text(final), "".join(pieces))
+        tokens = anthropic_tokens(final.usage)
+        answered("acme/x", "anthropic SDK", pieces, stream.response.headers, tokens)
+        world.tally("acme/x", cast.ACME_CLAUDE, tokens)
+    step.check("the whole message is the sum of its pieces", _anthropic_text(final), "".join(pieces))
 
+    told: dict[str, int] = {}
     for agent, model, asks in (("acme/y", "smollm2", True), ("globex/z", cast.FOREIGN_MODEL, False)):
         raw = world.openai(agent).chat.completions.with_raw_response.create(
             model=model,
-            max_tokens=60,
+            max_tokens=24,
             temperature=0,
             messages=[{"role": "user", "content": STORY}],
             stream=True,
             stream_options={"include_usage": True} if asks else openai.omit,
         )
         chunks = list(raw.parse())
-        pieces = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
-        told = [chunk.usage for chunk in chunks if chunk.usage is not None]
-        tokens = openai_tokens(told[0]) if told else None
-        _streamed(world, step, agent, model, [piece for piece in pieces if piece], raw.headers, tokens)
-        step.check(
-            f"{agent} {'asked' if asks else 'did not ask'} for the usage event and {'got' if asks else 'saw'}"
-            f" {'it once' if asks else 'none'}",
-            len(told),
-            1 if asks else 0,
-        )
+        pieces = [text for chunk in chunks if chunk.choices and (text := chunk.choices[0].delta.content)]
+        usages = [openai_tokens(chunk.usage) for chunk in chunks if chunk.usage is not None]
+        told[agent] = len(usages)
+        record = answered(agent, "openai SDK", pieces, raw.headers, usages[0] if usages else None)
+        world.tally(agent, KEYS[agent][1], usages[0] if usages else settled_tokens(world, record))
 
-
-def _streamed(world: World, step: Step, agent: str, model: str, pieces: list[str], headers: Any, tokens: Any) -> None:
-    named, path = KEYS[agent]
-    recorded(step, f"the stream to {agent}", headers)
-    words = "".join(pieces)
-    through = "anthropic SDK" if agent == "acme/x" else "openai SDK"
-    step.row(agent, through, model, excerpt(words, 34), headers["x-sekimori-key"], tokens or "(not asked)", len(pieces))
-    step.check(f"{agent}'s stream says that it is paid for with {named}", headers["x-sekimori-key"], named)
-    step.holds(
-        f"{agent} hears the model word by word",
-        len(pieces) > 5 and len(words) > 20,
-        expected="more than 5 pieces and 20 characters",
-        seen=f"{len(pieces)} pieces: {words!r}",
+    step.check(
+        "each agent hears the model piece by piece",
+        {agent: "many" if len(pieces) > 5 else pieces for agent, pieces in heard.items()},
+        dict.fromkeys(KEYS, "many"),
     )
-    world.tally(agent, path, tokens)
+    step.check("each stream says whose key pays for it", paid, {agent: named for agent, (named, _) in KEYS.items()})
+    step.check(
+        "acme/y asked for the usage event and got it; globex/z did not and saw none (the record has it)",
+        told,
+        {"acme/y": 1, "globex/z": 0},
+    )
+
+
+def settled_tokens(world: World, record: str) -> Tokens:
+    """What the record says of a call whose caller was not told."""
+    settled = next(entry for entry in world.entries_of_call(record) if entry["kind"] == "Settled")
+    return Tokens(settled["payload"]["usage"]["input"], settled["payload"]["usage"]["output"])
 
 
 def tools(world: World, step: Step) -> None:
-    step.table("agent", "through", "the model asks for", "with", "then, told the result, says")
+    step.table("agent", "through", "a tool is called", "told its result, the sandbox says")
 
     client = world.openai("acme/y")
     offered: Any = [{"type": "function", "function": {"name": "order_status", "parameters": _PARAMETERS}}]
@@ -126,11 +140,11 @@ def tools(world: World, step: Step) -> None:
     first = client.chat.completions.create(model=cast.SANDBOX, messages=talk, tools=offered)
     world.tally("acme/y", cast.OPERATOR_PRACTICE, openai_tokens(first.usage))
     calls: list[Any] = list(first.choices[0].message.tool_calls or [])
-    step.holds("acme/y's model calls a tool", bool(calls), expected="a tool call", seen=first.choices[0].message)
+    step.holds("acme/y is asked to run a tool", bool(calls), expected="a tool call", seen=first.choices[0].message)
     called = calls[0]
-    step.check("it is the one that was offered", called.function.name, "order_status")
     given = json.loads(called.function.arguments)
-    step.holds("its arguments are a JSON object", isinstance(given, dict), expected="an object", seen=given)
+    asked_for = (called.function.name, sorted(given))
+    step.check("it is the tool that acme/y offered, with its arguments", asked_for, ("order_status", ["order"]))
     talk += [
         first.choices[0].message.model_dump(exclude_none=True),
         {"role": "tool", "tool_call_id": called.id, "content": "It left the harbour on Tuesday."},
@@ -138,8 +152,8 @@ def tools(world: World, step: Step) -> None:
     second = client.chat.completions.create(model=cast.SANDBOX, messages=talk, tools=offered)
     world.tally("acme/y", cast.OPERATOR_PRACTICE, openai_tokens(second.usage))
     words = second.choices[0].message.content or ""
-    step.row("acme/y", "openai SDK", called.function.name, json.dumps(given), excerpt(words, 40))
-    step.holds("told the result, it answers in words", bool(words), expected="words", seen=second.choices[0].message)
+    step.row("acme/y", "openai SDK", f"{called.function.name}({json.dumps(given)})", excerpt(words))
+    step.holds("told the result, it answers acme/y in words", bool(words), expected="words", seen=second)
 
     messages = world.anthropic("acme/x").messages
     tool: Any = {"name": "order_status", "input_schema": _PARAMETERS}
@@ -148,8 +162,9 @@ def tools(world: World, step: Step) -> None:
     reply = raw.parse()
     world.tally("acme/x", cast.OPERATOR_PRACTICE, anthropic_tokens(reply.usage))
     used = [block for block in reply.content if block.type == "tool_use"]
-    step.holds("acme/x's model uses a tool", bool(used), expected="a tool_use block", seen=reply.content)
-    step.check("it is the one that was offered", used[0].name, "order_status")
+    step.holds("acme/x is asked to run a tool", bool(used), expected="a tool_use block", seen=reply.content)
+    asked_for = (used[0].name, sorted(used[0].input))
+    step.check("it is the tool that acme/x offered, with its arguments", asked_for, ("order_status", ["order"]))
     asked += [
         {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in reply.content]},
         {
@@ -160,8 +175,8 @@ def tools(world: World, step: Step) -> None:
     last = messages.create(model=cast.SANDBOX, max_tokens=100, messages=asked, tools=[tool])
     world.tally("acme/x", cast.OPERATOR_PRACTICE, anthropic_tokens(last.usage))
     words = _anthropic_text(last)
-    step.row("acme/x", "anthropic SDK", used[0].name, json.dumps(used[0].input), excerpt(words, 40))
-    step.holds("told the result, it answers in words", bool(words), expected="words", seen=last.content)
+    step.row("acme/x", "anthropic SDK", f"{used[0].name}({json.dumps(used[0].input)})", excerpt(words))
+    step.holds("told the result, it answers acme/x in words", bool(words), expected="words", seen=last.content)
 
 
 def _anthropic_text(message: anthropic.types.Message) -> str:
@@ -169,7 +184,7 @@ def _anthropic_text(message: anthropic.types.Message) -> str:
 
 
 def fallback(world: World, step: Step) -> None:
-    step.table("agent", "client's key", "the provider said", "policy", "answered with", "seen by the agent")
+    step.table("agent", "its client's key", "there", "policy", "the agent gets", wide="the agent gets")
     keys = (cast.ACME_PRACTICE, cast.GLOBEX_PRACTICE, cast.OPERATOR_PRACTICE)
     before = {path: world.sandbox_calls(path) for path in keys}
 
@@ -179,7 +194,8 @@ def fallback(world: World, step: Step) -> None:
     message = raw.parse()
     world.tally("acme/x", cast.OPERATOR_PRACTICE, anthropic_tokens(message.usage))
     paid = raw.headers["x-sekimori-key"]
-    step.row("acme/x", cast.ACME_PRACTICE, 429, "fallback to the operator's", paid, f"{raw.http_response.status_code}")
+    words = excerpt(_anthropic_text(message), 24)
+    step.row("acme/x", cast.ACME_PRACTICE, 429, "then the operator's", f"{words} (paid with: {paid})")
     step.check("acme/x is answered, with the operator's key, and told so", paid, "operator")
     after = {path: world.sandbox_calls(path) for path in keys}
     step.check(
@@ -199,7 +215,8 @@ def fallback(world: World, step: Step) -> None:
         return
     wait = refused.response.headers.get("retry-after", "")
     paid = refused.response.headers.get("x-sekimori-key", "")
-    step.row("globex/z", cast.GLOBEX_PRACTICE, 429, "VPC mode: none", "-", f"429, retry after {wait} s")
+    step.row("globex/z", cast.GLOBEX_PRACTICE, 429, "VPC mode: no other", f"RateLimitError (429), Retry-After: {wait}")
+    world.tally("globex/z", cast.GLOBEX_PRACTICE, None)
     step.holds(
         "globex/z is told to wait: 429 with Retry-After",
         wait.isdigit() and int(wait) > 0,

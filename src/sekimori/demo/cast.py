@@ -31,6 +31,9 @@ NO_MODEL: Final = "nobody-smol"
 LISTED_NOWHERE: Final = "smollm2-large"
 """The operator's provider serves it, and no agent's document lists it."""
 SANDBOX: Final = "sandbox-echo"
+INPUT_PRICE: Final = "0.10"
+OUTPUT_PRICE: Final = "0.40"
+"""Of smollm2, in US dollars per million tokens."""
 PER_MINUTE: Final = 6
 """Requests that globex/z may make in any 60 seconds."""
 
@@ -56,6 +59,9 @@ kind: Operator
 allowPrivate:
   - {{host: 127.0.0.1, port: {model_port}}}
   - {{host: 127.0.0.1, port: {sandbox_port}}}
+prices:  # US dollars per million tokens, as agreed with the provider
+  - {{catalog: compatible, model: smollm2, input: "{INPUT_PRICE}", output: "{OUTPUT_PRICE}",
+     source: "https://provider.example/contract", date: 2026-01-01}}
 ---
 kind: Provider
 name: openai-local

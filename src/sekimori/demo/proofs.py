@@ -6,6 +6,7 @@ import base64
 import shutil
 import time
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +17,12 @@ from sekimori.demo import cast
 from sekimori.demo.answers import STEADY
 from sekimori.demo.deployment import Deployment
 from sekimori.demo.show import Step, excerpt
-from sekimori.demo.world import World, anthropic_tokens, recorded, short
+from sekimori.demo.world import World, anthropic_tokens, recorded
 
+INPUT_NANO: Final = int(Decimal(cast.INPUT_PRICE) * 1000)
+OUTPUT_NANO: Final = int(Decimal(cast.OUTPUT_PRICE) * 1000)
+"""10^-9 dollars per token: a thousandth of dollars per million."""
+PRICED: Final = (cast.ACME_CLAUDE, cast.OPERATOR_OPENAI)
 BREAK_AFTER: Final = 5
 """Pieces of the stream after which the server is killed."""
 LONG_STORY: Final = "Write a long story about a lighthouse."
@@ -27,18 +32,25 @@ def usage(world: World, step: Step) -> None:
     step.table("client", "agent", "key", "calls", "tokens in", "tokens out", "cost (USD)")
     lines = world.json("usage", "--by", "agent", "--by", "key")
     seen: Counter[tuple[str, str, str]] = Counter()
-    for line in lines:
+    priced: dict[str, int] = {}
+    due: dict[str, int] = {}
+    for line in sorted(lines, key=lambda line: (line["tenant"], line["agent"], line["key"])):
         at = (f"{line['tenant']}/{line['agent']}", line["key"])
         seen[*at, "calls"] += line["answered"]
         seen[*at, "input"] += line["input"]
         seen[*at, "output"] += line["output"]
-        cost = "no price known" if line["unpriced"] else f"{line['cost_nano'] / 1e9:.9f}"
+        cost = f"{line['cost_nano'] // 10**9}.{line['cost_nano'] % 10**9:09d}"
+        cost = "no price known" if line["unpriced"] else cost
+        if line["key"] in PRICED:
+            priced[line["key"]] = line["cost_nano"]
+            due[line["key"]] = line["input"] * INPUT_NANO + line["output"] * OUTPUT_NANO
         step.row(line["tenant"], line["agent"], line["key"], line["uses"], line["input"], line["output"], cost)
     step.check(
-        "every token that the SDKs were told of is in the report, by agent and by key, and not one more",
+        "every call and token that the SDKs were told of is in the report, by agent and by key, and no other",
         {" ".join(at): count for at, count in sorted(seen.items()) if count},
         {" ".join(at): count for at, count in sorted(world.used.items()) if count},
     )
+    step.check("costs are tokens times the agreed price, exact to 10^-9 dollars", priced, due)
 
 
 def crash(world: World, step: Step) -> None:
@@ -73,10 +85,10 @@ def crash(world: World, step: Step) -> None:
     with world.show.working("starting the server again"):
         deployment.serve()
     step.row("the same home is served again", f"ready after {time.monotonic() - began:.1f} s")
-    entries = _pair(world, record)
+    entries = world.entries_of_call(record)
     settled = next((entry for entry in entries if entry["kind"] == "Settled"), None)
     outcome = settled["payload"]["outcome"] if settled is not None else None
-    step.row(f"the record of the broken call ({short(record)})", f"Decided, then Settled: {outcome}")
+    step.row("its ledger, of the broken call", ", ".join(_kinds(entries)))
     step.check("the pair that the crash left open is closed, as interrupted", outcome, "interrupted")
 
     message = world.anthropic("acme/x").messages.create(
@@ -88,40 +100,41 @@ def crash(world: World, step: Step) -> None:
     step.holds("policy, keys and API keys are all there: the agent is answered", bool(words), expected="words", seen="")
 
 
-def _pair(world: World, record: str) -> list[dict[str, Any]]:
-    """The entries of the call to which an entry belongs."""
-    [entry] = world.json("ledger", "show", record)
-    entries: list[dict[str, Any]] = world.json("ledger", "show", "--log", entry["log"], "--last", "100")
-    return [other for other in entries if other["leaf"]["call"] == entry["leaf"]["call"]]
+def _kinds(entries: list[dict[str, Any]]) -> list[str]:
+    return [
+        entry["kind"] + (f" ({entry['payload']['outcome']})" if "outcome" in entry["payload"] else "")
+        for entry in entries
+    ]
 
 
 def ledger(world: World, step: Step) -> None:
-    step.table("log", "entries", "signed checkpoint", "sekimori ledger verify")
-    for log in _verified(world.json("ledger", "verify"), step, "while the gateway serves"):
-        step.row(log["log"], log["size"], log["origin"], "whole")
-
+    step.table("log", "entries", "origin", "while serving", "at rest", wide="origin")
+    serving = _verified(world, step, "while the gateway serves")
     status = world.deployment.server.stop()
     step.check("SIGTERM: the server lets calls end, closes its books and exits with 0", status, 0)
-    for log in _verified(world.json("ledger", "verify"), step, "at rest"):
-        step.row(log["log"], log["size"], log["origin"], "whole, closed")
+    for log, one in _verified(world, step, "at rest, every run closed").items():
+        step.row(log, one["size"], one["origin"], "ok" if serving[log]["ok"] else "BAD", "ok" if one["ok"] else "BAD")
 
     copy = Deployment(world.deployment.folder / "tampered", world.deployment.name)
     shutil.copytree(world.deployment.home, copy.home, ignore=shutil.ignore_patterns("*.sock"))
     tile = _flip_one_bit(copy.home)
-    said = copy.run("ledger", "verify", expect=1)
-    step.row("(a copy)", "", f"one bit flipped in {tile.name}", "exit 1")
+    with world.show.working("sekimori ledger verify"):
+        said = copy.run("ledger", "verify", expect=1)
+    where = "/".join(tile.relative_to(copy.home).parts[2:])
+    step.row("a copy", "", f"one bit flipped in {where}", "", "BAD")
     step.holds(
-        "one flipped bit in a copy is found",
-        bool(said.strip()),
-        expected="a complaint of `sekimori ledger verify`",
-        seen=repr(said),
+        "a single bit flipped in a copy is found: exit status 1",
+        "BAD" in said,
+        expected="`sekimori ledger verify` says BAD",
+        seen=said,
     )
 
 
-def _verified(logs: list[dict[str, Any]], step: Step, when: str) -> list[dict[str, Any]]:
+def _verified(world: World, step: Step, when: str) -> dict[str, dict[str, Any]]:
+    logs = {log["log"]: log for log in sorted(world.json("ledger", "verify"), key=lambda log: str(log["log"]))}
     step.check(
         f"{when}, each log verifies: every hash, signature, run and pair",
-        {log["log"]: log["ok"] for log in logs},
+        {name: log["problems"] or log["ok"] for name, log in logs.items()},
         {"acme": True, "globex": True, "operator": True},
     )
     return logs
@@ -151,20 +164,17 @@ def sweep(world: World, step: Step) -> None:
     }
     api_keys = [*world.api_keys.values(), *world.other_api_keys]
     keys = [*world.secrets.values(), *api_keys]
+    found: dict[str, object] = {}
     for place, data in places.items():
-        found = _found(data, keys)
-        step.row(place, f"{len(data):,}", len(found))
-        step.holds(
-            f"no key stands in {place.partition(':')[0]}",
-            bool(data) and not found,
-            expected="no key in what was written",
-            seen=f"{len(found)} keys in {len(data)} bytes",
-        )
+        found[place] = len(_found(data, keys)) if data else "nothing was written"
+        step.row(place, f"{len(data):,}", found[place])
+    step.check(
+        f"{len(world.secrets)} provider keys and {len(api_keys)} API keys, in 5 spellings each, stand nowhere",
+        found,
+        dict.fromkeys(places, 0),
+    )
     planted = places["what the commands printed"] + base64.b64encode(b"a key: " + keys[-1].encode())
     step.check("the search itself is sound: a planted key is found", _found(planted, keys), [keys[-1]])
-    step.checks.append(
-        f"searched for {len(world.secrets)} provider keys and {len(api_keys)} API keys, in 5 spellings each"
-    )
 
 
 def _bytes_of(paths: list[Path]) -> bytes:

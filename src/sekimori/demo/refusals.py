@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import anthropic
 import openai
 
@@ -9,11 +11,11 @@ from sekimori.demo import cast
 from sekimori.demo.answers import QUESTION
 from sekimori.demo.clients import Seen
 from sekimori.demo.show import Step, excerpt
-from sekimori.demo.world import World, openai_tokens, recorded, short
+from sekimori.demo.world import World, openai_tokens, recorded
 
 
 def not_allowed(world: World, step: Step) -> None:
-    step.table("agent", "asks for", "the SDK raises", "says", "record")
+    step.table("agent", "asks for", "the SDK raises", "which says")
     try:
         world.openai("acme/y").chat.completions.create(
             model=cast.LISTED_NOWHERE, messages=[{"role": "user", "content": QUESTION}]
@@ -23,9 +25,9 @@ def not_allowed(world: World, step: Step) -> None:
     else:
         step.holds("acme/y is refused", False, expected="openai.PermissionDeniedError", seen="an answer")
         return
-    record = recorded(step, "the refusal", refused.response.headers)
+    recorded(step, "the refusal", refused.response.headers)
     says = str(refused.response.json()["error"]["message"])
-    step.row("acme/y", cast.LISTED_NOWHERE, f"PermissionDeniedError ({refused.status_code})", says, short(record))
+    step.row("acme/y", cast.LISTED_NOWHERE, f"PermissionDeniedError ({refused.status_code})", says)
     step.check("a model that the agent's document does not list is refused with 403", refused.status_code, 403)
     step.check("the SDK is told not to try again", refused.response.headers.get("x-should-retry"), "false")
     listed = [model.id for model in world.openai("acme/y").models.list()]
@@ -54,10 +56,13 @@ def foreign(world: World, step: Step) -> None:
         what = f"{'POST' if made is post else 'GET'} {door}"
         same = theirs.without(cast.FOREIGN_MODEL) == nobodys.without(cast.NO_MODEL)
         step.row(what, theirs.status, nobodys.status, "same bytes" if same else "different")
-        step.check(f"{what}: the same status, headers and bytes, but for ids and the name", *(
-            seen.without(name) for seen, name in ((theirs, cast.FOREIGN_MODEL), (nobodys, cast.NO_MODEL))
-        ))  # fmt: skip
-        step.check(f"{what}: not found", theirs.status, 404)
+        step.check(
+            f"{what}: 404, and the same headers and bytes but for ids and the name",
+            theirs.without(cast.FOREIGN_MODEL),
+            nobodys.without(cast.NO_MODEL),
+        )
+        step.holds(f"{what} is not found", theirs.status == 404, expected="404", seen=theirs.status)
+        step.checks.pop()  # said in the line before
     try:
         world.anthropic("acme/x").messages.create(
             model=cast.FOREIGN_MODEL, max_tokens=10, messages=[{"role": "user", "content": QUESTION}]
@@ -69,7 +74,7 @@ def foreign(world: World, step: Step) -> None:
 
 
 def rate_limit(world: World, step: Step) -> None:
-    step.table("agent", "policy", "made now", "then", "Retry-After", "x-ratelimit-limit-requests")
+    step.table("agent", "made in the last 60 s", "then", "Retry-After", "x-ratelimit-limit-requests", wide="then")
     client = world.openai("globex/z")
     made = 0
     refused: openai.RateLimitError | None = None
@@ -88,13 +93,13 @@ def rate_limit(world: World, step: Step) -> None:
         return
     headers = refused.response.headers
     wait, limit = headers.get("retry-after", ""), headers.get("x-ratelimit-limit-requests", "")
-    policy = f"{cast.PER_MINUTE} requests in any 60 s"
-    step.row("globex/z", policy, f"{made} answered", f"{type(refused).__name__} (429)", f"{wait} s", limit)
+    recent = world.made_since("globex/z", time.monotonic() - 60)
+    step.row("globex/z", f"{recent - made} before, {made} now", f"{type(refused).__name__} (429)", f"{wait} s", limit)
     step.holds(
-        f"never more than {cast.PER_MINUTE} in any minute, those made before counted",
-        made <= cast.PER_MINUTE,
-        expected=f"at most {cast.PER_MINUTE}",
-        seen=made,
+        f"it was let make {cast.PER_MINUTE}, calls of the steps before counted, and not one more",
+        recent >= cast.PER_MINUTE >= made,
+        expected=str(cast.PER_MINUTE),
+        seen=f"{recent} in the last minute, {made} of them now",
     )
     step.holds(
         "429 says when to come back (Retry-After)",
@@ -134,7 +139,7 @@ def revoked(world: World, step: Step) -> None:
     step.check("a new API key is good at once", before, "answered")
     world.run("apikey", "revoke", id)
     after = call()
-    step.row(f"{key[:10]}… ({id[:12]}…)", before, after)
+    step.row(f"API key {id[:12]}…", before, after)
     step.holds(
         "revoked, it is refused on the very next request",
         after.startswith("AuthenticationError (401)"),

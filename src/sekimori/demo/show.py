@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.rule import Rule
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -43,13 +44,15 @@ class Step:
         self.title = title
         self.point = point
         self.columns: tuple[str, ...] = ()
+        self.wide = ""
         self.rows: list[tuple[str, ...]] = []
         self.checks: list[str] = []
         self.began = time.monotonic()
 
-    def table(self, *columns: str) -> None:
-        """Name the columns of what `row` adds."""
+    def table(self, *columns: str, wide: str = "") -> None:
+        """Name the columns of what `row` adds; `wide` is the one whose cells may take several lines."""
         self.columns = columns
+        self.wide = wide or columns[-1]
 
     def row(self, *cells: object) -> None:
         assert len(cells) == len(self.columns)
@@ -58,7 +61,7 @@ class Step:
     def check(self, what: str, seen: object, expected: object) -> None:
         """`what` holds because the two are equal. Raises Surprise."""
         if seen != expected:
-            raise Surprise(what, expected, seen)
+            raise Surprise(what, *differing(expected, seen))
         self.checks.append(what)
 
     def holds(self, what: str, holds: bool, *, expected: str, seen: object) -> None:
@@ -80,6 +83,8 @@ class Show:
         self._progress = Console(stderr=True, highlight=False)
         self._tick = "ok" if self._out.options.ascii_only else "✓"
         self._cross = "NOT" if self._out.options.ascii_only else "✗"
+        self._doing = ""
+        self._status: Status | None = None
         self.checks = 0
         self.done = 0
 
@@ -128,17 +133,36 @@ class Show:
     @contextmanager
     def working(self, doing: str) -> Iterator[None]:
         """Say what is waited for: a spinner on a terminal, elsewhere one line once it has taken a second."""
-        if self._progress.is_terminal:
-            with self._progress.status(Text(doing + " …", style="dim")):
+        if not self._progress.is_terminal:
+            timer = threading.Timer(PATIENCE, lambda: print(f"  … {doing}", file=sys.stderr, flush=True))
+            timer.daemon = True
+            timer.start()
+            try:
                 yield
+            finally:
+                timer.cancel()
             return
-        timer = threading.Timer(PATIENCE, lambda: print(f"  … {doing}", file=sys.stderr, flush=True))
-        timer.daemon = True
-        timer.start()
+        # A wait within a wait: one spinner, which says the inner one while that lasts.
+        before, self._doing = self._doing, doing
+        outer = self._status
+        status = self._progress.status(self._waiting()) if outer is None else outer
+        if outer is None:
+            self._status = status
+            status.start()
+        else:
+            status.update(self._waiting())
         try:
             yield
         finally:
-            timer.cancel()
+            self._doing = before
+            self._status = outer
+            if outer is None:
+                status.stop()
+            else:
+                status.update(self._waiting())
+
+    def _waiting(self) -> Text:
+        return Text(f"{self._doing} …", style="dim")
 
     def _print(self, step: Step) -> None:
         if self._json:
@@ -146,12 +170,14 @@ class Show:
         if step.rows:
             table = Table(show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1))
             for column in step.columns:
-                table.add_column(column, overflow="fold")
+                table.add_column(column, overflow="fold", no_wrap=column != step.wide)
             for row in step.rows:
                 table.add_row(*(Text(cell) for cell in row))
             self._out.print(table)
+        checks = Table.grid(padding=(0, 1))
         for what in step.checks:
-            self._out.print(Text.assemble((f" {self._tick} ", "green"), what))
+            checks.add_row(Text(f" {self._tick}", style="green"), Text(what))
+        self._out.print(checks)
 
 
 def _members(step: Step) -> dict[str, Any]:
@@ -162,6 +188,14 @@ def _members(step: Step) -> dict[str, Any]:
         "checks": step.checks,
         "seconds": round(time.monotonic() - step.began, 2),
     }
+
+
+def differing(expected: object, seen: object) -> tuple[object, object]:
+    """Of two mappings what differs, so that a person finds it; anything else as it is."""
+    if not isinstance(expected, dict) or not isinstance(seen, dict):
+        return expected, seen
+    keys = [key for key in {**expected, **seen} if key not in expected or key not in seen or expected[key] != seen[key]]
+    return {key: expected.get(key) for key in keys}, {key: seen.get(key) for key in keys}
 
 
 def printable(value: object) -> str:

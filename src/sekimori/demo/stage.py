@@ -89,14 +89,14 @@ def _unable(show: Show, why: str) -> int:
 def _say_log(show: Show, folder: Path, keep: bool) -> None:
     log = folder / "serve.log"
     if log.exists():
-        show.text(f"The server's log ends:\n{log.read_text(encoding='utf-8', errors='replace')[-TAIL:]}", style="dim")
+        show.text("The server's log ends:", style="dim")
+        show.raw(log.read_text(encoding="utf-8", errors="replace")[-TAIL:])
     show.text(f"Kept for a look: {folder}" if keep else "Run it with --keep to look at what it leaves.")
 
 
 def _raise_curtain(show: Show, folder: Path, stack: ExitStack) -> World:
     """Start what stands behind the demo. What the steps have to show begins afterwards."""
     show.text(INTRODUCTION)
-    show.text("")
     with show.working("loading the SDKs"):
         from sekimori.demo.world import World  # imports both SDKs, which takes seconds
 
@@ -119,7 +119,10 @@ def _build(world: World, step: Step) -> None:
     documents.write_text(cast.documents(world.model_url, deployment.sandbox_url), encoding="utf-8")
     with world.show.working("sekimori serve"):
         deployment.serve()
-    step.row("sekimori serve", f"gateway on {deployment.url}, control on {deployment.control_url}")
+    step.row(
+        "sekimori serve",
+        f"gateway on {deployment.url.removeprefix('http://')}, control on {deployment.control_url.removeprefix('http://')}",
+    )
     said = world.run("apply", "-f", str(documents))
     step.row("sekimori apply -f documents.yaml", said.strip().splitlines()[-1])
     for path, secret in world.secrets.items():
@@ -216,7 +219,8 @@ def _play(world: World) -> None:
     for play, title, point in steps:
         with world.show.step(title, point) as step:
             try:
-                play(world, step)
+                with world.show.working(f"{step.number}/{len(steps)} {title}"):
+                    play(world, step)
             except (openai.OpenAIError, anthropic.AnthropicError, httpx2.HTTPError) as error:
                 raise Surprise(
                     "every call of this step ends as it should", "no error of an SDK", _told(error)

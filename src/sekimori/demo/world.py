@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from typing import Any, Final
 
 from anthropic import Anthropic
@@ -46,6 +47,8 @@ class World:
         """Further API keys that were issued; the sweep looks for them too."""
         self.used: Counter[tuple[str, str, str]] = Counter()
         """(agent, key path, `calls` | `input` | `output`) -> what the SDKs saw of it."""
+        self.ended: defaultdict[str, list[float]] = defaultdict(list)
+        """Agent -> when its calls ended, by the monotonic clock."""
 
     # The command line.
 
@@ -69,12 +72,23 @@ class World:
     def anthropic(self, agent: str) -> Anthropic:
         return self.tape.anthropic(self.deployment.url, self.api_keys[agent])
 
+    def made_since(self, agent: str, instant: float) -> int:
+        """How many of the agent's calls ended after an instant of the monotonic clock."""
+        return sum(1 for made in self.ended[agent] if made > instant)
+
     def tally(self, agent: str, key: str, tokens: Tokens | None) -> None:
         """Remember what a call cost by the SDK's word; None where it was not told any tokens."""
+        self.ended[agent].append(time.monotonic())
         self.used[agent, key, "calls"] += 1
         if tokens is not None:
             self.used[agent, key, "input"] += tokens.input
             self.used[agent, key, "output"] += tokens.output
+
+    def entries_of_call(self, record: str) -> list[dict[str, Any]]:
+        """The ledger's entries of the call to which an entry belongs, oldest first."""
+        [entry] = self.json("ledger", "show", record)
+        entries: list[dict[str, Any]] = self.json("ledger", "show", "--log", entry["log"], "--last", "100")
+        return [other for other in entries if other["leaf"]["call"] == entry["leaf"]["call"]]
 
     # The sandbox provider.
 
@@ -104,8 +118,3 @@ def recorded(step: Step, what: str, headers: Any) -> str:
     if RECORD.fullmatch(record) is None:
         step.holds(f"{what} names its record", False, expected="a UUIDv7 in x-sekimori-record", seen=repr(record))
     return str(record)
-
-
-def short(record: str) -> str:
-    """Enough of a record's id to tell it from its neighbours in a table: the end, for the beginning is the time."""
-    return "…" + record[-8:]
