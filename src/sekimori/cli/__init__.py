@@ -91,10 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _misuse(words: Sequence[str], error: CycloptsError) -> Problem:
-    if words[:1] in (["key"], ["apikey"]) or "key" in words[:4]:
+    if "key" in words or "apikey" in words:
         # A secret that was given as an argument must not be repeated on the screen.
         what = "The arguments are wrong. A secret is never one of them: it is read from standard input."
-        advice = 'See `sekimori key --help`; e.g. `printf %s "$KEY" | sekimori key put PATH`.'
+        advice = 'See `--help` of the command; e.g. `printf %s "$KEY" | sekimori key put PATH`.'
         return Problem("wrong_use", what, advice)
     return Problem("wrong_use", " ".join(str(error).split()), "See `sekimori --help`.")
 
@@ -133,12 +133,12 @@ def _files(paths: Sequence[Path], prune: bool) -> arguments.Files:
     files = []
     for path in paths:
         try:
-            text = sys.stdin.read() if str(path) == "-" else path.read_bytes().decode("utf-8", "surrogateescape")
+            data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
         except OSError as error:
             raise Refused(
                 "wrong_use", f"{path} cannot be read: {error.strerror}.", advice="Name files of documents with `-f`."
             ) from error
-        files.append(arguments.File(str(path), text))
+        files.append(arguments.File(str(path), data))
     return arguments.Files(files=tuple(files), prune=prune)
 
 
@@ -213,17 +213,19 @@ def doctor() -> int:
 
 
 @app.command
-def demo(*, serve: Annotated[bool, Flag] = False) -> int:
+def demo(*, serve: Annotated[bool, Flag] = False, keep: Annotated[bool, Flag] = False) -> int:
     """Show the main job, end to end, on loopback and in a scratch home.
 
     Parameters
     ----------
     serve
         Leave the demo deployment running, with a command to try it.
+    keep
+        Leave its folder behind, and say where.
     """
     from sekimori.demo import run
 
-    return int(run(serve=serve) or 0)
+    return run(serve=serve, keep=keep, as_json=_Said.json)
 
 
 # -- documents -------------------------------------------------------------------------------------------------------

@@ -45,13 +45,7 @@ class Tape:
 
     def anthropic(self, gateway: str, key: str) -> Anthropic:
         """Anthropic's SDK as an agent would use it."""
-        return Anthropic(
-            base_url=gateway,
-            api_key=key,
-            max_retries=0,
-            http_client=self.client(),
-            default_headers={"anthropic-version": "2023-06-01"},
-        )
+        return Anthropic(base_url=gateway, api_key=key, max_retries=0, http_client=self.client())
 
     def post(self, url: str, key: str, body: dict[str, Any]) -> Seen:
         """A reply exactly as it came, for comparison."""
