@@ -58,7 +58,10 @@ def test_credentials_without_a_form_are_known_by_what_stands_before_them(text: s
 
 
 def test_plain_words_stay() -> None:
-    text = "model claude-sonnet-4 of acme/analyst at https://api.example.com/v1 (key-48ejs27y9q1bs6p1b72v93d2vz) answered 200 in 12.5 ms (gpt-4o-mini)"
+    text = (
+        "model claude-sonnet-4 of acme/analyst at https://api.example.com/v1 answered 200 in 12.5 ms (gpt-4o-mini), "
+        "credential key-48ejs27y9q1bs6p1b72v93d2vz, key clients/acme/own"
+    )
     assert redact(text) == text
 
 

@@ -274,7 +274,7 @@ async def test_too_many_callers_are_told_so(folder: Path) -> None:
 
 
 def files(*texts: str) -> arguments.Files:
-    return arguments.Files(files=tuple(arguments.File("f.yaml", text) for text in texts))
+    return arguments.Files(files=tuple(arguments.File("f.yaml", text.encode()) for text in texts))
 
 
 async def test_served_or_not_a_verb_is_answered_alike(tmp_path: Path) -> None:

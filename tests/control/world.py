@@ -47,7 +47,7 @@ GLOBEX = ACME.replace("acme", "globex")
 
 
 def parsed(*texts: str) -> Documents:
-    return read([File(f"{number}.yaml", text) for number, text in enumerate(texts)])
+    return read([File(f"{number}.yaml", text.encode()) for number, text in enumerate(texts)])
 
 
 def settings_of(path: Path) -> Settings:

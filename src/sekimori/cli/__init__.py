@@ -41,6 +41,7 @@ _kek = App(name="kek", help="The key-encryption key.")
 for _group in (_key, _apikey, _route, _policy, _ledger, _kek):
     app.command(_group)
 
+_STDIN: Final = "/dev/stdin"
 Documents = Annotated[list[Path], Parameter(name=["--file", "-f"], consume_multiple=True, negative="")]
 Flag = Parameter(negative="")
 
@@ -72,7 +73,8 @@ def _launch(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    # A lone hyphen would be read as an option without a name.
+    words = [_STDIN if word == "-" else word for word in (sys.argv[1:] if arguments is None else arguments)]
     _Said.json = "--json" in words
     try:
         status = app.meta(words, exit_on_error=False, print_error=False)
@@ -133,7 +135,7 @@ def _files(paths: Sequence[Path], prune: bool) -> arguments.Files:
     files = []
     for path in paths:
         try:
-            data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+            data = sys.stdin.buffer.read() if str(path) == _STDIN else path.read_bytes()
         except OSError as error:
             raise Refused(
                 "wrong_use", f"{path} cannot be read: {error.strerror}.", advice="Name files of documents with `-f`."

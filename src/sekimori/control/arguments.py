@@ -19,7 +19,7 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
     """A file of documents, read by the caller: the owner may not see the caller's folder."""
 
     name: str
-    text: str
+    data: bytes
 
 
 class Files(Args, frozen=True):

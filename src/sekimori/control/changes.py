@@ -9,6 +9,7 @@ first and is recorded then; what gives rights is recorded first.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Final, Literal
@@ -38,6 +39,8 @@ from sekimori.vault.secret import Secret
 SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "admin")
 LONGEST_LIFE_MS: Final = 10 * 366 * 86_400_000
 """An API key that expires later than in ten years was meant to say something else."""
+
+_PATH: Final = re.compile(r"(operator|clients/[a-z0-9-]{1,39})/[a-z0-9-]{1,39}\Z")
 
 KeyAction = Literal["put", "rotated", "destroyed", "frozen", "unfrozen"]
 
@@ -354,7 +357,8 @@ class Changes:
             known = [name.removeprefix("key/") for name in self.current.uids if name.startswith("key/")]
             raise Refused(
                 "not_found",
-                f"There is no Key document for {path}.",
+                # What has not the form of a path may be a secret in the wrong place: it is not repeated.
+                f"There is no Key document for {path}." if _PATH.match(path) else "This is not the path of a key.",
                 advice=f"There are {', '.join(sorted(known)[:8])}." if known else "Apply a Key document first.",
             )
         owner = _owner_uid(path, self.current.uids)

@@ -122,7 +122,7 @@ def read(files: Sequence[File]) -> Documents:
     problems: list[Problem] = []
     for file in files:
         try:
-            located += documents.parse(file.text.encode("utf-8", "surrogateescape"), file.name)
+            located += documents.parse(file.data, file.name)
         except Invalid as error:
             problems += error.problems
     if not problems:
