@@ -208,3 +208,16 @@ async def happens(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not true():
             await asyncio.sleep(0.002)
+
+
+class Errors:
+    """Collects what reaches the loop's exception handler."""
+
+    def __enter__(self) -> list[BaseException]:
+        self.loop = asyncio.get_running_loop()
+        found: list[BaseException] = []
+        self.loop.set_exception_handler(lambda _, context: found.append(context["exception"]))
+        return found
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.set_exception_handler(None)
