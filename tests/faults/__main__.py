@@ -91,7 +91,7 @@ class Campaign:
         await init_home(settings, "faults.example", "test")
         async with open_home(settings, role="prepare") as home:
             for verb, arguments in (
-                ("apply", Files(files=[File("d.yaml", DOCUMENTS.format(port=sandbox))])),
+                ("apply", Files(files=[File("d.yaml", DOCUMENTS.format(port=sandbox).encode())])),
                 *(("key put", Put(path=path, secret=secret.encode())) for path, secret in SECRETS.items()),
             ):
                 await self._verb(home, verb, arguments)
@@ -140,9 +140,7 @@ class Campaign:
         chance = random.Random(number)
         while process.returncode is None:
             stream = chance.random() < 0.5
-            model = chance.choice(
-                ["sandbox-echo"] * 6 + ["sandbox-rate-limited", "sandbox-truncated", "unknown-model"]
-            )
+            model = chance.choice(["sandbox-echo"] * 6 + ["sandbox-rate-limited", "sandbox-truncated", "unknown-model"])
             body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "x" * 200}]}
             self.calls += 1
             try:

@@ -231,7 +231,7 @@ class Place:
         return await client.call(self.settings, name, arguments)
 
     async def apply(self, documents: str, *, prune: bool = False) -> Any:
-        return await self.verb("apply", Files(files=[File("d.yaml", documents)], prune=prune))
+        return await self.verb("apply", Files(files=[File("d.yaml", documents.encode())], prune=prune))
 
     async def issue(self, tenant: str, agent: str, **more: Any) -> str:
         issued = await self.verb("apikey issue", Issue(tenant=tenant, agent=agent, **more))
