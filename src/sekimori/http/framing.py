@@ -6,9 +6,9 @@ Invariants, and why they hold:
 - A message has at most one length. Content-Length twice (even equal), Content-Length beside Transfer-Encoding, and any
   coding but a single `chunked` raise, so front and back never disagree where a message ends.
 - A target is origin-form and its path in normal form (RFC 3986 6.2.2), so that a path that was authorised cannot be a
-  second spelling of another one: no `//`, dot segments, backslash, fragment, needless or lower-case percent-encoding, or
-  encoded control characters, dots, backslashes and percent signs. What is reserved (`%2F`, `%3A`) stays as it came and
-  never equals the bare character, because nothing here decodes.
+  second spelling of another one: no `//`, dot segments, backslash, fragment, needless or lower-case percent-encoding,
+  or encoded control characters, dots, backslashes and percent signs. What is reserved (`%2F`, `%3A`) stays as it came
+  and never equals the bare character, because nothing here decodes.
 
 Field lines repeat on a kept connection, so what a line means is remembered per connection (`Lines`), credentials never.
 """
