@@ -1,4 +1,4 @@
-"""docs/threat-model.md is complete: every threat names a control that exists and a test that exists, and the reverse."""
+"""docs/threat-model.md is complete: every threat names a control and a test that exist, and the reverse."""
 
 from __future__ import annotations
 
