@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from sekimori import cli
+from sekimori.cli import commands
 from sekimori.identity import apikey
 from tests.control.world import ACME, CANARY, SHARED
 
@@ -347,7 +348,7 @@ def test_nothing_in_a_document_plays_with_the_terminal(run: Run, home: Path, tmp
 
 def test_help_is_quick_because_nothing_heavy_is_loaded() -> None:
     heavy = ("sqlalchemy", "cryptography", "prometheus_client", "yaml", "uvloop", "httptools")
-    script = f"import sys, sekimori.cli; sys.exit(str([m for m in {heavy} if m in sys.modules] or '') or 0)"
+    script = f"import sys, sekimori.cli.commands; sys.exit(str([m for m in {heavy} if m in sys.modules] or '') or 0)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     helped = subprocess.run(
@@ -381,4 +382,35 @@ def words_of(app: Any, before: str = "") -> list[str]:
 def test_every_command_is_documented() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     documented = set(re.findall(r"^### `sekimori ([a-z]+(?: [a-z]+)?)", text, re.MULTILINE))
-    assert documented == set(words_of(cli.app))
+    assert documented == set(words_of(commands.app))
+
+
+def test_a_server_does_not_load_what_reads_the_other_commands(tmp_path: Path) -> None:
+    script = (
+        "import sys, sekimori.cli\n"
+        "try:\n    sekimori.cli.main(['--home', sys.argv[1], 'serve'])\n"
+        "except SystemExit as error:\n    assert error.code == 1, error.code\n"
+        "sys.exit(str([m for m in ('cyclopts', 'rich', 'prometheus_client') if m in sys.modules] or '') or 0)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "none")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "sekimori init" in done.stderr) == (0, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["serve"], (None, "all")),
+        (["--home", "/h", "serve", "--plane", "gateway"], (Path("/h"), "gateway")),
+        (["serve", "--plane=gateway", "--home=/h", "--json"], (Path("/h"), "gateway")),
+        (["serve", "--help"], None),
+        (["serve", "--plane", "egress"], None),
+        (["serve", "--home"], None),
+        (["serve", "--home", "a", "--home", "b"], None),
+        (["serve", "more"], None),
+        (["key", "list"], None),
+        ([], None),
+    ],
+)
+def test_the_words_of_serve_are_read_exactly_or_the_common_way(words: list[str], expected: object) -> None:
+    assert cli._serve(words) == expected
