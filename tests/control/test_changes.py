@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from sekimori.control.changes import Unfit
+from sekimori.control.current import stored
 from sekimori.control.home import Home, open_home
-from sekimori.errors import Refused
+from sekimori.errors import Fault, Refused
 from sekimori.identity.authenticate import authenticate
 from sekimori.policy import documents
 from sekimori.policy.snapshot import Snapshot
@@ -110,6 +112,47 @@ async def test_a_tenant_that_is_made_again_is_another_one(home: Home) -> None:
     old = await said(home, before["tenant/acme"])
     assert kinds(old)[-4:] == ["Proposed", "Applied", "ApiKeyRevoked", "KeyChanged"]
     assert kinds(await said(home, after["tenant/acme"])) == ["Proposed", "Applied"]
+
+
+async def test_a_change_of_thousands_of_documents_is_recorded_whole(home: Home) -> None:
+    keys = "".join(f"---\nkind: Key\npath: operator/{'k' * 30}-{n}\nprovider: sandbox\n" for n in range(3000))
+    await home.changes.apply(parsed(SHARED), "uid:7")
+    done = await home.changes.apply(parsed(keys), "uid:7")
+    assert done.generation == 2
+    listed = [one.payload for one in (await said(home, OPERATOR))[2:]]
+    applied = [change.name for one in listed if type(one).__name__ == "Applied" for change in one.changes]
+    assert sorted(applied) == sorted(change.name for change in done.changes)
+    assert len(set(applied)) == 3000
+
+
+async def test_documents_that_were_changed_behind_our_back_are_noticed(tmp_path: Path) -> None:
+    settings = await made(tmp_path / "home")
+    async with open_home(settings) as home:
+        await home.changes.apply(parsed(SHARED, ACME), "uid:7")
+        assert {one["what"]: one["state"] for one in (await verb(home, "doctor"))["findings"]}["record"] == "ok"  # type: ignore[index]
+        given = parsed(SHARED, ACME.replace("m-1", "m-*"))
+        forged = (documents.digest(given), stored(given))
+    with sqlite3.connect(tmp_path / "home" / "deployment.sqlite") as raw:
+        raw.execute("DROP TRIGGER generation_fixed")
+        raw.execute("UPDATE generation SET digest = ?, documents = ? WHERE number = 1", forged)
+    raw.close()
+    async with open_home(settings) as home:
+        found = {one["what"]: one["state"] for one in (await verb(home, "doctor"))["findings"]}  # type: ignore[index]
+        assert found["record"] == "fault"
+
+
+@pytest.mark.parametrize("column", ["digest = 'x'", "documents = x'7b7d'", "documents = x''", "documents = x'ff'"])
+async def test_a_generation_that_is_not_what_its_digest_says_is_damaged(tmp_path: Path, column: str) -> None:
+    settings = await made(tmp_path / "home")
+    async with open_home(settings) as home:
+        await home.changes.apply(parsed(SHARED, ACME), "uid:7")
+    with sqlite3.connect(tmp_path / "home" / "deployment.sqlite") as raw:
+        raw.execute("DROP TRIGGER generation_fixed")
+        raw.execute(f"UPDATE generation SET {column} WHERE number = 1")
+    raw.close()
+    with pytest.raises(Fault, match="generation 1 cannot be read"):
+        async with open_home(settings):
+            pass
 
 
 async def test_pruning_is_asked_for(home: Home) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +223,17 @@ async def test_a_caller_who_sends_nothing_is_not_waited_for(folder: Path, monkey
     async with listen(folder, echo), connected(folder) as (reader, writer), asyncio.timeout(20):
         writer.write(b"\x00\x00\x00\x10{")
         assert await reader.read() == b""
+
+
+async def test_who_has_asked_nothing_does_not_hold_up_the_end(folder: Path) -> None:
+    async with asyncio.timeout(5), AsyncExitStack() as stack:
+        await stack.enter_async_context(listen(folder, echo))
+        reader, writer = await asyncio.open_unix_connection(str(folder / "owner.sock"))
+        writer.write(b"\x00\x00")
+        await asyncio.sleep(0.01)
+        await stack.aclose()
+        assert await reader.read() == b""
+        writer.close()
 
 
 async def test_a_change_goes_on_when_its_caller_leaves(folder: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Final, Literal
 
@@ -40,6 +40,10 @@ SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "admin")
 LONGEST_LIFE_MS: Final = 10 * 366 * 86_400_000
 """An API key that expires later than in ten years was meant to say something else."""
 
+MOST_CHANGES: Final = 20_000
+"""Changes of one apply: its record is one commit of the journal."""
+CHANGES_AN_ENTRY: Final = 500
+"""Changes listed in one entry, whose payload is bounded."""
 _PATH: Final = re.compile(r"(operator|clients/[a-z0-9-]{1,39})/[a-z0-9-]{1,39}\Z")
 
 KeyAction = Literal["put", "rotated", "destroyed", "frozen", "unfrozen"]
@@ -127,7 +131,10 @@ class Changes:
         and its record is still to be written.
         """
         async with self._one_change():
-            wanted, changes, warnings = self.proposed(given, prune=prune)
+            wanted, changes, warnings = await asyncio.to_thread(self.proposed, given, prune=prune)
+            if len(changes) > MOST_CHANGES:
+                text = f"These are {len(changes)} changes; at most {MOST_CHANGES} are made at once."
+                raise Refused("wrong_use", text, advice="Apply the documents in parts, tenant by tenant.")
             if not changes:
                 return Applied(self.current.generation.number, [], warnings)
             return await self._apply(wanted, changes, warnings, actor)
@@ -157,7 +164,7 @@ class Changes:
         done: list[StoredDraft] = []
         undone: list[StoredDraft] = []
         digest = f"sha256:{generation.digest}"
-        for log, listed in self._by_log(changes, uids).items():
+        for log, listed in self._by_log(changes, uids):
             proposed = entry.Proposed(generation=number, changes=listed, digest=digest)
             applied = entry.Applied(generation=number, changes=listed, digest=digest)
             before += draft([log], actor, call, number, proposed)
@@ -186,8 +193,11 @@ class Changes:
         self.current = after
         self._publish(after)
 
-    def _by_log(self, changes: Iterable[Change], uids: dict[str, str]) -> dict[str, list[entry.Change]]:
-        """The operator's log gets every change, a tenant's log those that touch it and no other's name."""
+    def _by_log(self, changes: Iterable[Change], uids: dict[str, str]) -> Iterator[tuple[str, list[entry.Change]]]:
+        """The operator's log gets every change, a tenant's log those that touch it and no other's name.
+
+        In pieces that fit an entry; those of one apply carry one call id.
+        """
         found: dict[str, list[entry.Change]] = {OPERATOR: []}
         for change in changes:
             action: Literal["create", "change", "delete"] = "change" if change.action == "update" else change.action
@@ -195,7 +205,9 @@ class Changes:
             found[OPERATOR].append(listed)
             if change.tenant is not None:
                 found.setdefault(uids[f"tenant/{change.tenant}"], []).append(listed)
-        return found
+        for log, all_listed in found.items():
+            for start in range(0, len(all_listed), CHANGES_AN_ENTRY):
+                yield log, all_listed[start : start + CHANGES_AN_ENTRY]
 
     async def _doomed(self, identity: Identity, uids: dict[str, str]) -> KeyState | None:
         """The stored secret of a key whose document goes: it goes too, for nothing could ever use or show it."""

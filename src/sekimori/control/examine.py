@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from sekimori.control.home import Home
 from sekimori.errors import Fault
+from sekimori.ledger.entry import Applied
 from sekimori.policy.kinds import Agent, Key, Provider, Route, Tenant, owner_of
 from sekimori.terms import OPERATOR
 
+SLICE: Final = 256
 State = Literal["ok", "note", "missing", "fault"]
 
 
@@ -47,10 +49,34 @@ async def _examine(home: Home) -> AsyncIterator[Finding]:
     if open_changes := await home.database.deployment.pending():
         text = f"{len(open_changes)} changes are not recorded to their end yet"
         yield Finding("fault", "changes", text, "They are with the next change, once the ledger can be written.")
+    yield await _recorded(home)
     for finding in _documents(home):
         yield finding
     async for finding in _keys(home):
         yield finding
+
+
+async def _recorded(home: Home) -> Finding:
+    """Whether the documents in force are those whose digest the ledger has: the database alone could be rewritten."""
+    generation = home.current.generation
+    await home.ledger.integrate()
+    end = home.ledger.size(OPERATOR)
+    while generation.number and end > 0:
+        start = max(0, end - SLICE)
+        for one in reversed(await home.ledger.entries(OPERATOR, start, end)):
+            said = one.payload
+            if isinstance(said, Applied) and said.outcome == "applied" and said.generation == generation.number:
+                if said.digest == f"sha256:{generation.digest}":
+                    return Finding(
+                        "ok", "record", f"generation {generation.number} is what the ledger says was applied"
+                    )
+                text = f"generation {generation.number} is not what the ledger says was applied"
+                fix = "Somebody changed the database by hand: restore it from a backup, and find out who."
+                return Finding("fault", "record", text, fix)
+        end = start
+    if generation.number:
+        return Finding("fault", "record", f"generation {generation.number} is not in the operator's log", "See above.")
+    return Finding("ok", "record", "nothing was applied yet")
 
 
 async def _databases(home: Home) -> Finding:

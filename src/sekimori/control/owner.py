@@ -174,6 +174,8 @@ class _Server:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._tasks: set[asyncio.Task[None]] = set()
+        self._idle: set[asyncio.Task[None]] = set()
+        """Those that have not got their request yet."""
         self._uids = (os.geteuid(), 0)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -183,7 +185,8 @@ class _Server:
         try:
             if len(self._tasks) > CONNECTIONS:
                 raise Fault("overloaded", "Too many commands at once.", advice="Try again.")
-            await self._serve(reader, writer)
+            self._idle.add(task)
+            await self._serve(task, reader, writer)
         except Refusal as refusal:
             await _answer(writer, _Reply(error=problem_of(refusal)))
             await _leave(reader, writer)
@@ -191,18 +194,25 @@ class _Server:
             pass  # the caller left; what it asked for is done or was never begun
         finally:
             self._tasks.discard(task)
+            self._idle.discard(task)
             writer.close()
 
     async def finish(self) -> None:
+        """Let verbs at work end; whoever has asked nothing yet is not waited for."""
+        for task in self._idle:
+            task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=60.0)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         uid = _peer(writer.get_extra_info("socket"))
         if uid not in self._uids:
             raise Refused("forbidden", "This home belongs to another user.", advice="Run as its owner, or as root.")
         async with asyncio.timeout(REQUEST_SECONDS):
             data = await _receive(reader)
+        self._idle.discard(task)
         try:
             request = msgspec.json.decode(data, type=_Request)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

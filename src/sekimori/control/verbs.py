@@ -6,6 +6,7 @@ structs too and travel as JSON. Who asks is the uid the kernel names; today the 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -138,18 +139,22 @@ def _views(changes: Sequence[Change]) -> list[ChangeView]:
 
 
 async def check(home: Home, args: Files, actor: str, progress: Progress) -> Difference:
-    _, changes, warnings = home.changes.proposed(read(args.files), prune=args.prune)
+    # Beside the event loop, which answers calls meanwhile: thousands of documents take a good part of a second.
+    given = await asyncio.to_thread(read, args.files)
+    _, changes, warnings = await asyncio.to_thread(home.changes.proposed, given, prune=args.prune)
     return Difference(home.current.generation.number, _views(changes), warnings)
 
 
 async def apply(home: Home, args: Files, actor: str, progress: Progress) -> Difference:
-    done: Applied = await home.changes.apply(read(args.files), actor, prune=args.prune)
+    given = await asyncio.to_thread(read, args.files)
+    done: Applied = await home.changes.apply(given, actor, prune=args.prune)
     return Difference(done.generation, _views(done.changes), done.warnings, done.revoked)
 
 
 async def export(home: Home, args: Nothing, actor: str, progress: Progress) -> dict[str, object]:
     current = home.current
-    return {"generation": current.generation.number, "text": documents.export(current.documents)}
+    text = await asyncio.to_thread(documents.export, current.documents)
+    return {"generation": current.generation.number, "text": text}
 
 
 async def key_put(home: Home, args: Put, actor: str, progress: Progress) -> KeyInfo:
