@@ -8,20 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sekimori.dialects.sse import EVENT_LIMIT, REST, Cutter, fields
+from sekimori.dialects.sse import EVENT_LIMIT, Cutter, fields
 from sekimori.errors import Upstream
 
 
 def cut(pieces: list[bytes]) -> tuple[list[bytes], bytes]:
-    """Events of a stream that came in pieces, each REST given back to its event; and the tail."""
+    """Events of a stream that came in pieces, each half of a CRLF given back to its event; and the tail."""
     cutter = Cutter()
     events: list[bytes] = []
     for piece in pieces:
-        for event in cutter.cut(piece):
-            if event == REST and events:
-                events[-1] += REST
-            else:
-                events.append(event)
+        completed = cutter.cut(piece)
+        if cutter.rest:
+            events[-1] += b"\n"
+        events += completed
         assert cutter.clean or cutter.tail or events[-1].endswith(b"\r")
     return events, bytes(cutter.tail)
 

@@ -64,6 +64,11 @@ REFUSED: list[tuple[str, bytes, str]] = [
     ("twice inside of the first of two", b'{"a":{"x":1,"x":1},"a":2}', "stands twice"),
     ("twice, with colons in strings", b'{"a":":::","a":":"}', '"a" stands twice'),
     ("twice, with escaped quotes", b'{"a":"\\":\\"","a":1}', '"a" stands twice'),
+    (
+        "twice, with names that cannot be printed",
+        b'{"a\x7f":{"b\\u001b":1,"b\\u001b":1}}',
+        '"b\\x1b" stands twice in `a\\x7f`',
+    ),
     ("twice in a large body", b'{"x":"' + b"y" * (1 << 20) + b'","a":1,"a":2}', "stands twice"),
 ]
 

@@ -14,48 +14,58 @@ from sekimori.errors import Upstream
 
 EVENT_LIMIT: Final = 8 * 1024 * 1024
 """Bytes of one event: the most that is held while its end has not come."""
-REST: Final = b"\n"
-"""A piece that is no event: the line feed of a CRLF whose CR already ended an event. It goes where that event went."""
 
 # The blank line that ends an event. The groups are atomic: CRLF must never be taken for CR and a blank line.
 _END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINES: Final = re.compile(rb"\r\n|\n|\r")
+_CR, _LF = b"\r\n"
 
 
 class Cutter:
     """Holds the tail of a stream in which an event has begun and not ended."""
 
-    __slots__ = ("_half", "_seen", "clean", "tail")
+    __slots__ = ("_half", "_seen", "clean", "rest", "tail")
 
     def __init__(self) -> None:
         self.tail = bytearray()
         self.clean = True
         """Nothing is held, so that what comes next begins an event."""
-        self._half = False  # the last event ended with a CR, to which an LF may still belong
+        self.rest = False
+        """The last `cut` took off a line feed that belongs to the event before: the second half of its CRLF."""
+        self._half = False  # the last event ended with a CR, to which a line feed may still belong
         self._seen = 0  # of the tail: bytes in which no end begins
 
     def cut(self, data: bytes) -> list[bytes]:
-        """Whole events that `data` completes, in order, and possibly a REST before them.
+        """Whole events that `data` completes, in order; a blank line where no event has begun is one of its own.
 
         Raises Upstream `upstream_too_large` where an event exceeds EVENT_LIMIT.
         """
-        events: list[bytes] = []
+        self.rest = False
         if self._half and data:
             self._half = False
-            if data.startswith(REST):
-                events.append(REST)
+            if data[0] == _LF:
+                self.rest = True
                 data = data[1:]
         tail = self.tail
         tail += data
-        begin = 0
+        events: list[bytes] = []
+        begin, size = 0, len(tail)
         # Not from the start each time: a long event that comes in small pieces would cost the square of its length.
         search = max(0, self._seen - 3)
-        while (end := _END.search(tail, search)) is not None:
-            _bound(end.end() - begin)
-            events.append(bytes(tail[begin : end.end()]))
-            begin = search = end.end()
+        while begin < size:
+            if tail[begin] == _LF:
+                end = begin + 1
+            elif tail[begin] == _CR:
+                end = begin + (2 if tail[begin + 1 : begin + 2] == b"\n" else 1)
+            elif (found := _END.search(tail, search)) is not None:
+                end = found.end()
+            else:
+                break
+            _bound(end - begin)
+            events.append(bytes(tail[begin:end]))
+            begin = search = end
         if begin:
-            self._half = begin == len(tail) and tail.endswith(b"\r")
+            self._half = begin == size and tail[-1] == _CR
             del tail[:begin]
         self._seen = len(tail)
         self.clean = not (tail or self._half)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sekimori.dialects.sse import EVENT_LIMIT, REST, Cutter
+from sekimori.dialects.sse import EVENT_LIMIT, Cutter
 from sekimori.dialects.words import ErrorEvent
 from sekimori.errors import Upstream
 from sekimori.terms import Usage
@@ -46,7 +46,7 @@ class EventStream:
         """The provider ended the stream by an error event."""
         self._cutter = Cutter()
         self._before = b""  # comments and pings, held until there is an answer to release them with
-        self._last = RELEASE  # what was done with the event before a REST
+        self._last = RELEASE  # what was done with the event before: half a CRLF goes the same way
 
     def feed(self, data: bytes) -> bytes:
         """What may be released now, of all that has come.
@@ -64,15 +64,10 @@ class EventStream:
             and not self._marked(data)
         ):
             return data  # whole events, all of them unmarked: the way of nearly every piece
-        released: list[bytes] = []
         events = self._cutter.cut(data)
+        released = [b"\n"] if self._cutter.rest and self._last == RELEASE else []
         for number, event in enumerate(events):
-            if event == REST:
-                done = self._last
-            elif self.started and not self._marked(event):
-                done = RELEASE
-            else:
-                done = self._judge(event)
+            done = RELEASE if self.started and not self._marked(event) else self._judge(event)
             self._last = done
             if done == RELEASE:
                 released.append(event)

@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from sekimori.dialects.found import Path, spell
 from sekimori.errors import Refused
 
 DEPTH: Final = 64
@@ -150,14 +151,15 @@ def _duplicate(body: bytes) -> str:
         return seen
 
     if len(body) <= 1 << 20:
-        stack: list[tuple[str, Any]] = [("", json.loads(body, object_pairs_hook=hook, parse_int=str, parse_float=str))]
+        whole = json.loads(body, object_pairs_hook=hook, parse_int=str, parse_float=str)
+        stack: list[tuple[Path, Any]] = [((), whole)]
         while stack:
             path, value = stack.pop()
             if isinstance(value, _Seen):
                 if value.twice is not None:
-                    where = f"`{path}`" if path else "the body's object"
-                    return f"The name {json.dumps(value.twice[:80])} stands twice in {where}"
-                stack.extend((f"{path}.{name}"[:200].lstrip("."), inner) for name, inner in value.items())
+                    where = f"`{spell(path)}`" if path else "the body's object"
+                    return f'The name "{spell((value.twice,))}" stands twice in {where}'
+                stack.extend(((*path, name), inner) for name, inner in value.items())
             elif isinstance(value, list):
-                stack.extend((f"{path}[{index}]"[:200], inner) for index, inner in enumerate(value))
+                stack.extend(((*path, index), inner) for index, inner in enumerate(value))
     return "A name stands twice in an object of the body"
