@@ -27,6 +27,7 @@ from sekimori.ledger import entry as entries
 from sekimori.ledger.ledger import Draft, Ledger
 from sekimori.meter.budget import Reservation
 from sekimori.meter.usage import estimate
+from sekimori.policy.problems import unkeyed
 from sekimori.policy.snapshot import Snapshot
 from sekimori.telemetry import CallLine, Log, Metrics
 from sekimori.terms import OPERATOR, Ask, Grant, Headers, Principal, Route, Usage, Verdict
@@ -204,6 +205,7 @@ class Recording:
             refusal = None
         elif isinstance(error, Refusal):
             refusal = error
+            refusal.text = unkeyed(refusal.text)  # a key pasted where a name belongs is neither kept nor repeated
         elif isinstance(error, asyncio.CancelledError | ConnectionError):
             # The caller left; nothing more is released, but the pair is closed and what was used is settled.
             if self._open:
@@ -367,7 +369,7 @@ class Recording:
             call=self.call,
             dialect=self._door.dialect,
             operation=self._door.operation,
-            model="" if ask is None else ask.model[:200],
+            model="" if ask is None else unkeyed(ask.model)[:200],
             generation=self._books.snapshot().generation,
         )
 

@@ -49,6 +49,11 @@ def looks_secret(value: str) -> bool:
     return _SECRET.search(value) is not None
 
 
+def unkeyed(text: str) -> str:
+    """A text with whatever looks like a provider's key taken out of it."""
+    return _SECRET.sub("[looks like a key]", text)
+
+
 def shown(value: str, limit: int = 60) -> str:
     """A foreign string as it may stand in a message: one line, printable, bounded, and never a key."""
     if looks_secret(value):

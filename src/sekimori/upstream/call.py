@@ -25,6 +25,8 @@ REPLY_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of a plain reply, which is held whole until its record is durable."""
 ERROR_LIMIT: Final = 256 * 1024
 """Bytes of an error body that are read; the rest is cut off with its connection."""
+_PIECE: Final = 8
+"""Characters of a key that a text may not have in a row."""
 LONGEST_RETRY_AFTER: Final = 3600.0
 """Seconds that a provider may ask our caller to wait; more is cut to this."""
 
@@ -104,7 +106,7 @@ class Providers:
         """
         try:
             await self._send(grant, route, ask, answer)
-            await self._read(route, ask, answer)
+            await self._read(grant, route, ask, answer)
         except (Fault, Upstream) as failure:
             # A Fault is a frozen key or a store that fails: only the policy may send such a call to another key.
             answer.refusal = failure
@@ -134,11 +136,11 @@ class Providers:
                 raise
         answer.status = answer.response.status
 
-    async def _read(self, route: Route, ask: Ask, answer: Answer) -> None:
+    async def _read(self, grant: Grant, route: Route, ask: Ask, answer: Answer) -> None:
         response, dialect = answer.response, DIALECTS[ask.dialect]
         assert response is not None
         if response.status != 200:
-            await self._refuse(route, ask, answer, response)
+            await self._refuse(grant, route, ask, answer, response)
             return
         events = _is_event_stream(response)
         if events != ask.stream:
@@ -151,17 +153,28 @@ class Providers:
         while not (stream.started or stream.complete):
             answer.first += await answer.piece()
 
-    async def _refuse(self, route: Route, ask: Ask, answer: Answer, response: Response) -> None:
+    async def _refuse(self, grant: Grant, route: Route, ask: Ask, answer: Answer, response: Response) -> None:
         """The provider's error as a refusal that says no more than the caller may know."""
         try:
             body = await response.read_all(ERROR_LIMIT)
         except Upstream:
             body = b""  # the status says enough
         refusal: Upstream = DIALECTS[ask.dialect].read_error(response.status, body)
+        if await self._tells(grant, route, refusal.text):
+            refusal = DIALECTS[ask.dialect].read_error(response.status, b"")
         if refusal.retry_after is not None:
             refusal.retry_after = _retry_after(response) or refusal.retry_after
         answer.condition = condition(route.provider, response.status)
         answer.refusal = refusal
+
+    async def _tells(self, grant: Grant, route: Route, text: str) -> bool:
+        """Whether a text repeats the key, or a piece of it: of keys in an odd form no pattern would show that."""
+        try:
+            async with self._keys.lend(grant, route) as lent:
+                key = lent.secret.reveal().decode("latin-1")
+                return any(key[at : at + _PIECE] in text for at in range(max(1, len(key) - _PIECE + 1)))
+        except Fault:
+            return True  # frozen meanwhile: nobody can tell any more
 
 
 def _is_event_stream(response: Response) -> bool:
