@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -40,8 +41,8 @@ def fuzz(name: str, seconds: int) -> bool:
             code = -1
         said.seek(0)
         text = said.read().decode(errors="replace")
-    runs = [line.split()[0].lstrip("#") for line in text.splitlines() if line.startswith("#")]
-    count = runs[-1] if runs else "?"
+    ended = re.findall(r"^Done (\d+) runs|^#(\d+)\s", text, re.MULTILINE)
+    count = next(filter(None, ended[-1])) if ended else "?"
     print(
         f"{'ok    ' if code == 0 else 'FAILED'} {name:20} {count:>10} inputs in {time.monotonic() - began:.0f} s",
         flush=True,
