@@ -157,6 +157,14 @@ NEEDS: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"tools": [{"name": "n", "input_schema": {}}, {"type": "custom", "name": "m", "input_schema": {}}]}, {}),
     ({"tools": [{"type": None, "name": "n", "input_schema": {}}]}, {}),
     ({"tools": [{"name": "n", "input_schema": {}, "server_url": "x"}]}, {"unknown_fields": "tools[0].server_url"}),
+    (
+        {"tools": [{"name": "n", "input_schema": {"properties": {"a": {"$ref": "http://x/"}}}}]},
+        {"images_by_url": "tools[0].input_schema.properties.a.$ref"},
+    ),
+    (
+        {"output_config": {"format": {"type": "json_schema", "schema": {"$ref": "http://x/"}}}},
+        {"images_by_url": "output_config.format.schema.$ref"},
+    ),
     ({"tools": [{"type": "web_search_20260318", "name": "web_search"}]}, {"web_search": "tools[0].type"}),
     ({"tools": [{"type": "web_fetch_20270101", "name": "web_fetch"}]}, {"web_fetch": "tools[0].type"}),
     ({"tools": [{"type": "code_execution_20260521"}]}, {"code_interpreter": "tools[0].type"}),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anthropic import Anthropic
 from anthropic.types import AnthropicBetaParam
 
 from sekimori.dialects import fields
@@ -126,6 +127,11 @@ def test_every_server_tool_of_the_history_is_classed() -> None:
 def test_every_beta_is_classed() -> None:
     missing = sdk.literals(AnthropicBetaParam) - fields.ANTHROPIC_BETAS.keys()
     assert not missing, f"not in ANTHROPIC_BETAS: {names(missing)}"
+
+
+def test_the_version_that_the_sdk_sends_is_read() -> None:
+    sent = Anthropic(api_key="k").default_headers["anthropic-version"]
+    assert sent in fields.ANTHROPIC_VERSIONS
 
 
 def check_part(part: Any, table: Any) -> None:

@@ -31,6 +31,10 @@ def tool(**members: Any) -> dict[str, Any]:
     return {"tools": [{"type": "function", "function": {"name": "f"}}, members]}
 
 
+def schema(parameters: Any) -> dict[str, Any]:
+    return {"tools": [{"type": "function", "function": {"name": "f", "parameters": parameters}}]}
+
+
 IMAGE = "data:image/png;base64,iVBORw0KGgo="
 
 
@@ -123,6 +127,28 @@ NEEDS: list[tuple[dict[str, Any], dict[str, str]]] = [
         {"prediction": {"type": "content", "content": [{"type": "image_url", "image_url": "http://x/"}]}},
         {"images_by_url": "prediction.content[0].image_url.url"},
     ),
+    # Schemas that refer to elsewhere, spelled openly or not.
+    (schema({"$ref": "#/$defs/a"}), {}),
+    (schema({"$ref": "http://169.254.169.254/"}), {"images_by_url": "tools[0].function.parameters.$ref"}),
+    (
+        schema({"anyOf": [{}, {"$dynamicRef": "file:///x"}]}),
+        {"images_by_url": "tools[0].function.parameters.anyOf[1].$dynamicRef"},
+    ),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {"$ref": "other.json"}}}},
+        {"images_by_url": "response_format.json_schema.schema.$ref"},
+    ),
+    ({"guided_json": {"$ref": "http://x/"}}, {"images_by_url": "guided_json.$ref"}),
+    ({"messages": [{"role": "user", "content": "$ref: http://x/"}]}, {}),
+    # Choices.
+    ({"tool_choice": "auto"}, {}),
+    ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, {}),
+    ({"tool_choice": {"type": "mcp", "server_label": "x"}}, {"remote_mcp": "tool_choice.type"}),
+    ({"tool_choice": {"type": "new"}}, {"unknown_tools": "tool_choice.type=new"}),
+    (
+        {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"tools": [{"type": "web_search"}]}}},
+        {"web_search": "tool_choice.allowed_tools.tools[0].type"},
+    ),
     # Tools.
     (tool(type="custom", custom={"name": "c"}), {}),
     (tool(type="web_search"), {"web_search": "tools[1].type"}),
@@ -166,6 +192,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"tools": {"type": "function"}}, "bad_request", "`tools`"),
     ({"tools": ["web_search"]}, "bad_request", "`tools[0]`"),
     ({"tools": [{"function": {}}]}, "bad_request", "`tools[0].type`"),
+    ({"tool_choice": {}}, "bad_request", "`tool_choice.type`"),
+    ({"tool_choice": {"type": "allowed_tools"}}, "bad_request", "`tool_choice.allowed_tools`"),
     ({"stream": "true"}, "bad_request", "`stream`"),
     ({"stream": 1}, "bad_request", "`stream`"),
     ({"stream_options": []}, "bad_request", "`stream_options`"),
@@ -196,6 +224,11 @@ def test_refuses_naming_the_place(members: dict[str, Any], reason: str, says: st
     assert refused.value.reason == reason
     assert refused.value.status == 400
     assert says in refused.value.text
+
+
+def test_an_escaped_reference_does_not_hide() -> None:
+    body = json.dumps({**HELLO, **schema({"$ref": "http://x/"})}).replace("$ref", "\\u0024r\\u0065f").encode()
+    assert openai.read_ask("chat", body, []).needs == {"images_by_url"}
 
 
 def test_refuses_other_operations() -> None:

@@ -168,6 +168,7 @@ SECRETS = [
     "proj_AbCd1234EfGh",
     "eyJhbGciOiJIUzI1NiJ9.e30.x",
     "0123456789abcdef0123456789abcdef",
+    "123e4567-e89b-12d3-a456-426614174000",
     "admin@corp.example",
     "https://platform.example/account/1?key=abc",
     "********************abcd",
@@ -198,6 +199,8 @@ def test_what_helps_is_kept(text: str) -> None:
 
 
 def test_words_are_bounded_and_printable() -> None:
+    assert "sk-proj" not in safe("x " * 1994 + "sk-proj-abcdef1234567890")
+    assert safe("sk-abcdef123456 " * 300 + "sk-abcdef1234").count("[removed]") <= 250
     assert len(safe("x y " * 10_000)) == 1001
     assert safe("a\x1b[2Jb\nc\u202ed") == "a [2Jb c d"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -335,12 +336,37 @@ def test_no_error_is_none() -> None:
 def test_most_events_are_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
     for module in (openai, anthropic):
-        original = module.decoded
-        monkeypatch.setattr(module, "decoded", lambda data, original=original: read.append(data) or original(data))
+        original = module.event_fields
+        monkeypatch.setattr(module, "event_fields", lambda data, original=original: read.append(data) or original(data))
     stream = openai.Stream(True)
     feed(stream, [chunk("word", usage=None) for _ in range(50)] + [usage_chunk(1, 2), DONE])
-    assert len(read) == 2, "the first event and the usage event"
+    assert len(read) == 3, "the first event, the usage event and the end"
     read.clear()
     other = anthropic.Stream()
     feed(other, [*message(["word"] * 50, 1, 2, 3), STOP])
     assert len(read) == 3, "message_start, message_delta, message_stop"
+
+
+@pytest.mark.parametrize("filling", [b"{},", b'{"a":0},', b"[],", b"0,", b'"",'])
+def test_what_a_provider_sends_is_not_multiplied_in_memory(filling: bytes) -> None:
+    """A reply of small values costs no more than its bytes: what is not needed is never made an object."""
+    many = b"[" + filling * ((4 << 20) // len(filling)) + b"0]"
+    tracemalloc.start()
+    try:
+        assert openai.read_reply(b'{"choices":' + many + b',"usage":' + many + b"}").usage is None
+        assert anthropic.read_reply(b'{"content":' + many + b',"usage":' + many + b"}").usage is None
+        for stream in (openai.Stream(True), anthropic.Stream()):
+            stream.feed(b'data: {"type":"message_delta","choices":[],"usage":' + many + b"}\n\n")
+            assert stream.usage is None
+        openai.read_error(400, b'{"error":' + many + b"}")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * len(many)
+
+
+def test_figures_do_not_pile_up() -> None:
+    stream = anthropic.Stream()
+    for number in range(100):
+        stream.feed(event("message_delta", usage={f"figure-{number}": 1, "output_tokens": number}))
+    assert list(stream._figures) == ["output_tokens"]

@@ -11,15 +11,16 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from sekimori.dialects import fields
-from sekimori.dialects.found import Found, Path, count_of, flag_of, list_of, text_of, wrong
+from sekimori.dialects.found import Found, Path, count_of, flag_of, list_of, read_references, text_of, wrong
+from sekimori.dialects.glance import ABSENT, first, glance, small
 from sekimori.dialects.openai import ReplyFacts
 from sekimori.dialects.sse import fields as event_fields
 from sekimori.dialects.stream import ERROR, FINAL, RELEASE, EventStream
 from sekimori.dialects.strict import read_object
-from sekimori.dialects.words import ErrorEvent, decoded, error_of, failure, of_status, reply_headers, words
+from sekimori.dialects.words import ErrorEvent, error_of, failure, of_status, reply_headers, words
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.meter.usage import of_anthropic
 from sekimori.terms import Ask, Dialect, Headers, Operation, Usage
@@ -28,6 +29,29 @@ NAME: Final[Dialect] = "anthropic"
 
 _encode: Final = msgspec.json.Encoder().encode
 _VERSIONS: Final = frozenset(version.encode() for version in fields.ANTHROPIC_VERSIONS)
+
+
+class _Reply(Struct):
+    """Members that matter of a reply, of `message_start`'s message, and of any event."""
+
+    type: Raw = ABSENT
+    content: Raw = ABSENT
+    usage: Raw = ABSENT
+    message: Raw = ABSENT
+    input_tokens: Raw = ABSENT
+    stop_reason: Raw = ABSENT
+    model: Raw = ABSENT
+
+
+_REPLY: Final = msgspec.json.Decoder(_Reply)
+_FIGURES: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "output_tokens_details",
+    "iterations",
+)
 
 _TYPES: Final = {
     400: "invalid_request_error",
@@ -65,6 +89,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers) -> Ask:
         _read_blocks(found, system, ("system",))
     for index, tool in enumerate(list_of(value, "tools")):
         _read_tool(found, tool, ("tools", index))
+    read_references(found, body, value, fields.ANTHROPIC_SCHEMAS)
     _read_container(found, value.get("container"))
     kept = _read_headers(found, headers)
     return Ask(
@@ -237,20 +262,20 @@ def upstream_body(ask: Ask, model: str, *, include_usage: bool = False) -> bytes
 
 def read_reply(body: bytes, operation: Operation = "chat") -> ReplyFacts:
     """What a plain reply says of itself. Raises Upstream: malformed, or an error in spite of its 200."""
-    value = decoded(body)
-    if type(value) is not dict:
+    reply = glance(_REPLY, body)
+    if reply is None:
         raise Upstream("upstream_malformed", "The provider's reply is not a JSON object.")
     if operation == "count_tokens":
-        if type(value.get("input_tokens")) is not int:
+        if type(small(reply.input_tokens)) is not int:
             raise Upstream("upstream_malformed", "The provider's reply has no `input_tokens`.")
         return ReplyFacts(Usage())  # counting spends nothing
-    if type(value.get("content")) is not list:
-        if value.get("type") == "error":
+    if first(reply.content) != b"[":
+        if small(reply.type) == "error":
             raise failure("server_error")
         raise Upstream("upstream_malformed", "The provider's reply has no `content`.")
-    finish, model = value.get("stop_reason"), value.get("model")
+    finish, model = small(reply.stop_reason), small(reply.model)
     return ReplyFacts(
-        of_anthropic(value.get("usage")),
+        of_anthropic(small(reply.usage)),
         finish if type(finish) is str else "",
         model if type(model) is str else "",
     )
@@ -321,10 +346,10 @@ class Stream(EventStream):
         name, data = event_fields(event)
         if data is None:
             return RELEASE
-        value = decoded(data)
-        if type(value) is not dict:
+        value = glance(_REPLY, data)
+        if value is None:
             return self._strange()
-        named = value.get("type")
+        named = small(value.type)
         kind = named if type(named) is str else name.decode("utf-8", "replace")
         if kind == "error" or name == b"error":
             self.error = _read_error_event(data)
@@ -337,17 +362,17 @@ class Stream(EventStream):
             return FINAL
         self.started = True
         if kind == "message_start":
-            message = value.get("message")
-            self._note(message.get("usage") if type(message) is dict else None)
+            message = glance(_REPLY, bytes(value.message))
+            self._note(None if message is None else small(message.usage))
         elif kind == "message_delta":
-            self._note(value.get("usage"))
+            self._note(small(value.usage))
             self.usage = of_anthropic(self._figures)
         return RELEASE
 
     def _note(self, figures: Any) -> None:
         """Figures are cumulative: a later one replaces an earlier."""
         if type(figures) is dict:
-            self._figures.update((name, figure) for name, figure in figures.items() if figure is not None)
+            self._figures.update((name, figures[name]) for name in _FIGURES if figures.get(name) is not None)
 
 
 def _read_error_event(data: bytes) -> ErrorEvent:

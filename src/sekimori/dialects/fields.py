@@ -27,7 +27,7 @@ SOURCES: Final[Mapping[str, str]] = MappingProxyType({"openai": "openai 3.54.0",
 
 CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "images_by_url": "the provider fetches images, documents, audio or video from URLs that the agent names",
+        "images_by_url": "the provider fetches what the agent names by URL: images, documents, sound, video, schemas",
         "files_by_id": "the agent names files kept at the provider",
         "web_search": "the provider searches the web",
         "web_fetch": "the provider fetches web pages that the model names",
@@ -169,6 +169,11 @@ OPENAI_PARTS: Final[Mapping[str, Part]] = MappingProxyType(
 OPENAI_MEDIA: Final = frozenset({"url", "detail", "data", "format", "file_data", "file_id", "filename"})
 """Members of the object that a media part holds. `url`, `data` and `file_data` may be URLs; `file_id` is an id."""
 
+OPENAI_SCHEMAS: Final = (
+    "tools", "functions", "response_format", "json_schema", "guided_json", "structured_outputs",
+)  # fmt: skip
+"""Members that hold JSON Schemas, whose references a server may follow."""
+
 OPENAI_TOOL: Final = frozenset({"type", "function", "custom", "cache_control"})
 OPENAI_TOOLS: Final[Mapping[str, Rule]] = MappingProxyType(
     {
@@ -221,6 +226,10 @@ ANTHROPIC_MESSAGES: Final = _table(
 
 ANTHROPIC_MESSAGE: Final = frozenset({"role", "content", "clear_at", "output_config"})
 ANTHROPIC_ROLES: Final = frozenset({"user", "assistant", "system"})
+
+
+ANTHROPIC_SCHEMAS: Final = ("tools", "output_config", "output_format", "messages")
+"""Members that hold JSON Schemas; `messages` may define tools."""
 
 
 def _block(*members: str, rule: Rule = INERT) -> Part:

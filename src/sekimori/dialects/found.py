@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Set
 from typing import Any, Final, NoReturn
 
@@ -119,6 +120,32 @@ def list_of(value: Mapping[str, Any], name: str) -> list[Any]:
     if type(items) is not list:
         wrong((name,), "an array")
     return items
+
+
+_REFERENCE: Final = re.compile(rb"\$(?:dynamic|recursive)?[Rr]ef|\\u00", re.ASCII)
+_REFERENCES: Final = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
+
+
+def read_references(found: Found, body: bytes, value: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    """Find JSON Schemas that refer to another document, which a server may fetch (as some validators do by themselves).
+
+    Schemas without references, nearly all, cost one look at the body; an escaped `$ref` does not hide.
+    """
+    if _REFERENCE.search(body) is None:
+        return
+    stack: list[tuple[Path, Any]] = [((name,), value[name]) for name in names if name in value]
+    while stack:
+        path, one = stack.pop()
+        if type(one) is dict:
+            for name, inner in one.items():
+                if name in _REFERENCES and type(inner) is str and inner and not inner.startswith("#"):
+                    found.need("images_by_url", (*path, name))
+                elif type(inner) is dict or type(inner) is list:
+                    stack.append(((*path, name), inner))
+        elif type(one) is list:
+            stack.extend(
+                ((*path, index), inner) for index, inner in enumerate(one) if type(inner) is dict or type(inner) is list
+            )
 
 
 def fetched(url: str) -> bool:

@@ -15,11 +15,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sekimori.dialects import fields
-from sekimori.dialects.found import Found, Path, count_of, fetched, flag_of, list_of, text_of, wrong
+from sekimori.dialects.found import Found, Path, count_of, fetched, flag_of, list_of, read_references, text_of, wrong
+from sekimori.dialects.glance import ABSENT, empty, first, glance, small
 from sekimori.dialects.sse import fields as event_fields
 from sekimori.dialects.stream import ERROR, FINAL, HIDE, RELEASE, EventStream
 from sekimori.dialects.strict import read_object
-from sekimori.dialects.words import ErrorEvent, decoded, error_of, failure, of_status, reply_headers, words
+from sekimori.dialects.words import ErrorEvent, error_of, failure, of_status, reply_headers, words
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.meter.usage import of_openai
 from sekimori.terms import Ask, Condition, Dialect, Headers, Operation, Usage
@@ -40,13 +41,23 @@ _TYPES: Final = {
 }
 
 
+class _Reply(Struct):
+    choices: Raw = ABSENT
+    usage: Raw = ABSENT
+    error: Raw = ABSENT
+    model: Raw = ABSENT
+
+
+_REPLY: Final = msgspec.json.Decoder(_Reply)
+
+
 class ReplyFacts(Struct, frozen=True):
     """What a plain reply says of itself."""
 
     usage: Usage | None
     """None where the provider told none that can be believed."""
     finish: str = ""
-    """Why the (first) answer ended."""
+    """Why the (first) answer ended; empty where that is not told in few words."""
     model: str = ""
     """The model that answered, by the provider's name."""
 
@@ -73,6 +84,8 @@ def read_ask(operation: Operation, body: bytes, headers: Headers) -> Ask:
         _read_message(found, message, index)
     for index, tool in enumerate(list_of(value, "tools")):
         _read_tool(found, tool, ("tools", index))
+    _read_choice(found, value.get("tool_choice"))
+    read_references(found, body, value, fields.OPENAI_SCHEMAS)
     if value.get("prediction") is not None:
         prediction = value["prediction"]
         if type(prediction) is not dict:
@@ -159,18 +172,37 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-=\r\n]*", re.ASCII)
 def _read_tool(found: Found, tool: Any, path: Path) -> None:
     if type(tool) is not dict:
         wrong(path, "an object")
-    kind = tool.get("type")
+    rule = _read_tool_kind(found, tool.get("type"), (*path, "type"))
+    if rule is not None and rule.inert and not tool.keys() <= fields.OPENAI_TOOL:
+        found.unknown(tool.keys() - fields.OPENAI_TOOL, fields.OPENAI_TOOL, path)
+
+
+def _read_tool_kind(found: Found, kind: Any, path: Path) -> fields.Rule | None:
     if type(kind) is not str:
-        wrong((*path, "type"), "a string")
+        wrong(path, "a string")
     rule = fields.OPENAI_TOOLS.get(kind)
     if rule is None:
         rule = fields.OPENAI_TOOLS.get(fields.undated(kind))
         if rule is None or rule.inert:  # a dated `function` is nothing that we know
-            found.unknown_kind("unknown_tools", kind, fields.OPENAI_TOOLS.keys(), (*path, "type"))
-            return
-    found.apply(rule, None, (*path, "type"))
-    if rule.inert and not tool.keys() <= fields.OPENAI_TOOL:
-        found.unknown(tool.keys() - fields.OPENAI_TOOL, fields.OPENAI_TOOL, path)
+            found.unknown_kind("unknown_tools", kind, fields.OPENAI_TOOLS.keys(), path)
+            return None
+    found.apply(rule, None, path)
+    return rule
+
+
+def _read_choice(found: Found, choice: Any) -> None:
+    """A choice names a tool; one of the provider's own needs what the tool needs."""
+    if type(choice) is not dict:
+        return
+    if choice.get("type") != "allowed_tools":
+        _read_tool_kind(found, choice.get("type"), ("tool_choice", "type"))
+        return
+    allowed = choice.get("allowed_tools")
+    if type(allowed) is not dict:
+        wrong(("tool_choice", "allowed_tools"), "an object")
+    for index, tool in enumerate(list_of(allowed, "tools")):
+        kind = tool.get("type") if type(tool) is dict else None
+        _read_tool_kind(found, kind, ("tool_choice", "allowed_tools", "tools", index, "type"))
 
 
 def _output_cap(value: dict[str, Any]) -> int | None:
@@ -205,19 +237,18 @@ def upstream_body(ask: Ask, model: str, *, include_usage: bool = True) -> bytes:
 
 def read_reply(body: bytes, operation: Operation = "chat") -> ReplyFacts:
     """What a plain reply says of itself. Raises Upstream: malformed, or an error in spite of its 200."""
-    value = decoded(body)
-    if type(value) is not dict:
+    reply = glance(_REPLY, body)
+    if reply is None:
         raise Upstream("upstream_malformed", "The provider's reply is not a JSON object.")
-    choices = value.get("choices")
-    if type(choices) is not list:
-        if value.get("error"):
+    if first(reply.choices) != b"[":
+        if not empty(reply.error):
             raise failure("server_error")
         raise Upstream("upstream_malformed", "The provider's reply has no `choices`.")
-    first = choices[0] if choices else None
-    finish = first.get("finish_reason") if type(first) is dict else None
-    model = value.get("model")
+    choices, model = small(reply.choices), small(reply.model)
+    choice = choices[0] if choices else None
+    finish = choice.get("finish_reason") if type(choice) is dict else None
     return ReplyFacts(
-        of_openai(value.get("usage")),
+        of_openai(small(reply.usage)),
         finish if type(finish) is str else "",
         model if type(model) is str else "",
     )
@@ -281,18 +312,17 @@ class Stream(EventStream):
             return RELEASE
         if data.startswith(_DONE):
             return FINAL  # the SDKs stop reading here
-        chunk = decoded(data)
-        if type(chunk) is not dict:
+        chunk = glance(_REPLY, data)
+        if chunk is None:
             return self._strange()
-        if chunk.get("error"):
+        if not empty(chunk.error):
             self.error = _read_error_event(data)
             return ERROR
         self.started = True
-        figures = chunk.get("usage")
-        if figures is None:
+        if chunk.usage is ABSENT or (empty(chunk.usage) and first(chunk.usage) == b"n"):
             return RELEASE
-        self.usage = of_openai(figures)
-        return HIDE if self.hide_usage and not chunk.get("choices") else RELEASE
+        self.usage = of_openai(small(chunk.usage))
+        return HIDE if self.hide_usage and empty(chunk.choices) else RELEASE
 
     def _ends(self, tail: bytearray) -> bool:
         return tail.startswith((b"data: [DONE]", b"data:[DONE]"))

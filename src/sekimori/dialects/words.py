@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
+from sekimori.dialects.glance import ABSENT, glance, small
 from sekimori.errors import Refusal, Upstream
 from sekimori.terms import Condition, Headers
 
@@ -22,15 +23,24 @@ RETRY_AFTER: Final = 1.0
 """Seconds after which to try again where a provider failed in passing and did not say."""
 _MOST_WORDS: Final = 1000
 
+
+class _Failed(Struct):
+    error: Raw = ABSENT
+
+
+_ERROR: Final = msgspec.json.Decoder(_Failed)
+
+# Each run is tried from its beginning alone (lookbehind) and never given back (possessive): time stays linear.
 _SECRETS: Final = re.compile(
     r"""
-      [A-Za-z0-9_.\-]*\*{2,}[A-Za-z0-9_.*\-]*                                  # a key masked by the provider itself
-    | \b(?:sk|pk|rk|gsk|xai|pplx|nvapi|hf|ghp|key|org|proj|user|acct|wrkspc)[-_][A-Za-z0-9_\-]{6,}
-    | \b(?:AIza|AKIA|ASIA|ya29\.|eyJ)[A-Za-z0-9_.\-]{8,}
-    | \b[Bb]earer\s+\S+
-    | \b[A-Za-z0-9+/_=]{32,}                                                   # no model's name is so long a word
-    | [\w.+\-]+@[\w\-]+\.[\w.\-]+                                              # mail addresses
-    | https?://\S+                                                             # may carry credentials or account ids
+      (?<![A-Za-z0-9_.\-])[A-Za-z0-9_.\-]*+\*{2,}[A-Za-z0-9_.*\-]*+              # a key masked by the provider itself
+    | \b(?:sk|pk|rk|gsk|xai|pplx|nvapi|hf|ghp|key|org|proj|user|acct|wrkspc)[-_][A-Za-z0-9_\-]{6,}+
+    | \b(?:AIza|AKIA|ASIA|ya29\.|eyJ)[A-Za-z0-9_.\-]{8,}+
+    | \b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b
+    | \b[Bb]earer\s++\S++
+    | (?<![A-Za-z0-9+/_=])[A-Za-z0-9+/_=]{32,}+                                  # no model's name is so long a word
+    | (?<![\w.+\-])[\w.+\-]++@[\w\-]++\.[\w.\-]++                              # mail addresses
+    | https?://\S++                                                             # may carry credentials or account ids
     """,
     re.VERBOSE | re.ASCII,
 )
@@ -66,7 +76,10 @@ def reply_headers(refusal: Refusal, request_id: str | None) -> Headers:
 
 def safe(text: str) -> str:
     """A provider's message with what looks like a credential, an account or an address taken out, cut to a length."""
-    shown = "".join(char if char.isprintable() else " " for char in text[: 4 * _MOST_WORDS])
+    read = text[: 4 * _MOST_WORDS]
+    if len(read) < len(text):
+        read = read.rpartition(" ")[0]  # half a secret would not look like one
+    shown = "".join(char if char.isprintable() else " " for char in read)
     shown = _SECRETS.sub("[removed]", shown)
     return shown if len(shown) <= _MOST_WORDS else shown[:_MOST_WORDS] + "…"
 
@@ -114,14 +127,6 @@ def message_of(body: bytes) -> str:
 
 def error_of(body: bytes) -> Mapping[str, Any] | None:
     """The object at `error`, whose shape both dialects share: `type`, `message`, perhaps `code`."""
-    value = decoded(body)
-    found = value.get("error") if isinstance(value, dict) else None
+    value = glance(_ERROR, body)
+    found = None if value is None else small(value.error)
     return found if isinstance(found, dict) else None
-
-
-def decoded(body: bytes) -> Any:
-    """A provider's JSON, or None where it is none. No depth and no byte of it can raise."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
