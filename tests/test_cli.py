@@ -343,6 +343,19 @@ def test_nothing_in_a_document_plays_with_the_terminal(run: Run, home: Path, tmp
     assert "\x1b" not in cli.show.clean("\x1b]0;title\x07")
 
 
+def test_what_nobody_expected_is_a_fault_said_readably(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> None:
+        raise RuntimeError(f"with {CANARY}\n and more")
+
+    monkeypatch.setattr(commands, "_ask", breaks)
+    done = run("key", "list")
+    assert done.status == 3
+    assert "RuntimeError at" in done.err
+    assert "canary" not in done.err
+    assert "Traceback" not in done.err
+    assert json.loads(run("--json", "key", "list").err)["error"]["reason"] == "internal"
+
+
 # -- as a program ------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -317,3 +318,30 @@ async def test_a_subscriber_sees_only_whole_generations(home: Home) -> None:
         await home.changes.apply(parsed(text), "uid:7")
     assert [snapshot.generation for snapshot in seen] == [0, 1, 2, 3]
     assert settings_of(home.settings.home).home == home.settings.home
+
+
+async def test_changes_at_once_are_made_one_after_the_other(home: Home) -> None:
+    tenants = [f"kind: Tenant\nname: t-{n}\nmode: vpc\n" for n in range(8)]
+    done = await asyncio.gather(*(home.changes.apply(parsed(text), "uid:7") for text in tenants))
+    assert sorted(one.generation for one in done) == list(range(1, 9))
+    assert set(home.current.live) == {f"tenant/t-{n}" for n in range(8)}
+    assert kinds(await said(home, OPERATOR)) == ["Proposed", "Applied"] * 8
+
+
+async def test_a_subscriber_that_fails_keeps_no_other_from_the_new_policy(home: Home) -> None:
+    seen: list[int] = []
+    broken = [False]
+
+    def fails(snapshot: Snapshot) -> None:
+        if broken[0]:
+            raise RuntimeError("no")
+
+    home.subscribe(fails)
+    home.subscribe(lambda snapshot: seen.append(snapshot.generation))
+    broken[0] = True
+    with pytest.raises(RuntimeError):
+        await home.changes.apply(parsed(SHARED), "uid:7")
+    assert seen == [0, 1]
+    assert kinds(await said(home, OPERATOR)) == ["Proposed", "Applied"]
+    broken[0] = False
+    assert (await home.changes.apply(parsed(ACME), "uid:7")).generation == 2

@@ -109,6 +109,59 @@ async def test_failed_at_any_step_though_perhaps_made(folder: Path, change: str,
         await settled(home, change, kek)
 
 
+@pytest.mark.parametrize(("change", "step"), [(change, step) for change, steps in PLACES.items() for step in steps])
+async def test_cancelled_at_any_step(folder: Path, change: str, step: str) -> None:
+    """Whoever asked has left: what was begun is ended all the same, and nothing is said twice."""
+    kek = kek_of(folder)
+    async with open_home(settings_of(folder)) as home:
+        tasks: list[asyncio.Future[object]] = []
+        instrument(home, step, "after", lambda: tasks[0].cancel() and None)
+        tasks.append(asyncio.ensure_future(CHANGES[change](home)))
+        async with asyncio.timeout(30):
+            await asyncio.wait(tasks)
+        assert tasks[0].cancelled()
+        assert await home.database.deployment.pending() == []
+        await home.changes.apply(parsed("kind: Tenant\nname: third\nmode: agency\n"), "uid:7")
+        assert home.snapshot.generation == (await home.database.deployment.generation()).number
+        await settled(home, change, kek)
+
+
+@pytest.mark.parametrize("change", ["revoke", "freeze", "apply"])
+async def test_a_log_that_is_damaged_keeps_a_change_open_and_nobody_from_being_served(
+    folder: Path, change: str
+) -> None:
+    """What cannot be looked up is not written a second time; once the log is mended it is found and forgotten."""
+    kek = kek_of(folder)
+    die(folder, change, PLACES[change][-1], "before")
+    log = (
+        "operator"
+        if change == "apply"
+        else next(path.name for path in (folder / "ledger").iterdir() if len(path.name) == 26)
+    )
+    checkpoint = folder / "ledger" / log / "checkpoint"
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole.replace(whole[-20:-10], b"A" * 10))
+    async with open_home(settings_of(folder)) as home:
+        assert log in home.ledger.troubles
+        assert len(await home.database.deployment.pending()) == 1
+        assert home.snapshot.generation == (await home.database.deployment.generation()).number
+        with pytest.raises(Fault):
+            await home.changes.apply(parsed("kind: Tenant\nname: third\nmode: agency\n"), "uid:7")
+        # What takes rights away bites all the same.
+        [key, *_] = await home.database.deployment.api_keys()
+        if key.revoked_ms is None:
+            with pytest.raises(Fault, match="refuses the key from now on"):
+                await home.changes.revoke(key.id, "uid:7")
+        known = home.index.get(key.id)
+        assert known is not None
+        assert known.revoked
+    checkpoint.write_bytes(whole)
+    async with open_home(settings_of(folder)) as home:
+        assert await home.database.deployment.pending() == []
+        if change != "apply":
+            await settled(home, change, kek)
+
+
 async def settled(home: Home, change: str, kek: str) -> None:
     """The invariants of every outcome: what took effect is recorded once, what did not is not said to have."""
     store = home.database.deployment

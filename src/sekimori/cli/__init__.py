@@ -7,6 +7,7 @@ library that reads those of the other commands. Whatever is not exactly that goe
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -21,18 +22,30 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 well, 1 the answer is no, 2 wrong use, 3 a fault."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     plain = _serve(words)
-    if plain is None:
-        from sekimori.cli import commands
-
-        sys.exit(commands.run(words))
-    home, plane = plain
     try:
-        status = serve(home, plane)
+        if plain is None:
+            from sekimori.cli import commands
+
+            status = commands.run(words)
+        else:
+            status = serve(*plain)
     except Refusal as refusal:
-        problem = Problem(refusal.reason, refusal.text, refusal.advice)
-        show.error(problem, as_json="--json" in words)
-        status = exit_status(refusal.reason)
+        status = _failed(words, Problem(refusal.reason, refusal.text, refusal.advice))
+    except KeyboardInterrupt:
+        status = 130
+    except Exception as error:  # noqa: BLE001 - nobody is above us: said readably, with its place and without values
+        from sekimori.telemetry import redact
+
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{place.filename.rpartition('/sekimori/')[2]}:{place.lineno}"
+        text = f"This should not have happened: {type(error).__name__} at {where}: {redact(str(error))}"
+        status = _failed(words, Problem("internal", text, "Please report it with what you did."))
     sys.exit(status)
+
+
+def _failed(words: Sequence[str], problem: Problem) -> int:
+    show.error(problem, as_json="--json" in words)
+    return exit_status(problem.reason)
 
 
 def serve(home: Path | None, plane: str) -> int:

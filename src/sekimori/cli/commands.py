@@ -20,7 +20,7 @@ from sekimori.cli import show
 from sekimori.control import arguments
 from sekimori.control.arguments import By
 from sekimori.control.owner import Failed, Problem, exit_status
-from sekimori.errors import Refusal, Refused
+from sekimori.errors import Refused
 from sekimori.terms import Dialect, Operation, Scope
 
 LONGEST_INPUT: Final = 64 * 1024
@@ -82,10 +82,6 @@ def run(given: Sequence[str]) -> int:
         status = _fail(_misuse(words, error))
     except Failed as failed:
         status = _fail(failed.problem)
-    except Refusal as refusal:
-        status = _fail(Problem(refusal.reason, refusal.text, refusal.advice))
-    except KeyboardInterrupt:
-        status = 130
     except BrokenPipeError:
         sys.stdout = None  # whoever read us has left; nothing more to say
         status = 0

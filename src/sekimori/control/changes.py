@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from sekimori.control.current import Current, compiled, restored, scopes_of, stored
-from sekimori.control.intents import Intent, Intents, KeyState, StoredDraft
+from sekimori.control.intents import Intent, Intents, KeyState, StoredDraft, to_its_end
 from sekimori.db import ApiKeyRow, Database, Generation, Identity
 from sekimori.errors import Fault, Refused
 from sekimori.identity import apikey, names
@@ -124,6 +124,7 @@ class Changes:
             raise Unfit(error.problems) from error
         return wanted, documents.diff(self.current.documents, wanted), warnings
 
+    @to_its_end
     async def apply(self, given: Documents, actor: str, *, prune: bool = False) -> Applied:
         """Make the next generation of `given`, all or nothing. No change is no generation.
 
@@ -222,6 +223,7 @@ class Changes:
 
     # -- API keys --------------------------------------------------------------------------------------------------
 
+    @to_its_end
     async def issue(
         self, tenant: str, agent: str, actor: str, *, scopes: Sequence[Scope] = (), expires_ms: int | None, note: str
     ) -> Issued:
@@ -273,6 +275,7 @@ class Changes:
             self._index.put(credential_of(row, tenant, agent))
             return Issued(row.id, text, tenant, agent, ordered, expires_ms)
 
+    @to_its_end
     async def revoke(self, id: str, actor: str) -> bool:
         """Revoke an API key; True unless it was before. The next request with it is refused, recorded or not.
 
@@ -319,6 +322,7 @@ class Changes:
 
     # -- provider keys ---------------------------------------------------------------------------------------------
 
+    @to_its_end
     async def key_put(self, path: str, secret: Secret, actor: str) -> KeyInfo:
         """Store the secret of a key that has a document. Raises Refused `not_found`, `conflict`, `wrong_use`."""
         async with self._one_change():
@@ -335,6 +339,7 @@ class Changes:
                 "put", after, actor, lambda: self._keys.put(owner, path, secret, actor, key_uid=uid)
             )
 
+    @to_its_end
     async def key_rotate(self, path: str, secret: Secret, actor: str) -> KeyInfo:
         """Store a new version; the old one serves no call that begins after this returns."""
         async with self._one_change():
@@ -352,6 +357,7 @@ class Changes:
     async def key_unfreeze(self, path: str, actor: str) -> KeyInfo:
         return await self._set_frozen(path, actor, frozen=False)
 
+    @to_its_end
     async def _set_frozen(self, path: str, actor: str, *, frozen: bool) -> KeyInfo:
         async with self._one_change(takes_away=frozen):
             owner, _, info = await self._key(path)
@@ -392,6 +398,7 @@ class Changes:
 
     # -- key-encryption key ----------------------------------------------------------------------------------------
 
+    @to_its_end
     async def kek_rotate(self, actor: str) -> KekRotation:
         """Re-wrap every tenant key with a new key-encryption key. Raises Refused `wrong_use` where only a person can
         write the new one; Fault, after which it is to be repeated."""
@@ -407,6 +414,7 @@ class Changes:
 
     # -- all ---------------------------------------------------------------------------------------------------------
 
+    @to_its_end
     async def recover(self) -> int:
         """Settle what a crash left open; its number. Called when the home is opened, before anything is served."""
         async with self._lock:

@@ -125,8 +125,15 @@ class Home:
         return [f"{what}: {fault.text} {fault.advice}".rstrip() for what, fault in self.ledger.troubles.items()]
 
     def _publish(self, current: Current) -> None:
+        """One that fails keeps no other from the new policy; the change is then reported as failed after its commit."""
+        failed: Exception | None = None
         for publish in self._subscribers:
-            publish(current.snapshot)
+            try:
+                publish(current.snapshot)
+            except Exception as error:  # noqa: BLE001 - raised below, after the others were told
+                failed = error
+        if failed is not None:
+            raise failed
 
 
 @asynccontextmanager

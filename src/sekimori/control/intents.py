@@ -11,9 +11,11 @@ recorded, one that did not is recorded as abandoned, or leaves nothing where not
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Literal
+from functools import wraps
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -24,6 +26,33 @@ from sekimori.ledger import entry
 from sekimori.ledger.entry import CONFIGURATION, Payload
 from sekimori.ledger.ledger import Draft, Ledger
 from sekimori.vault.keys import Keys
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+async def whole(deed: Coroutine[Any, Any, T]) -> T:
+    """The result of `deed`, which is brought to its end even if whoever awaits this is cancelled meanwhile."""
+    task = asyncio.ensure_future(deed)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # who wanted to know has left; what is open is found by the next change
+        raise
+
+
+def to_its_end(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """A method that, once begun, is not cut off by its caller's leaving; the caller is let go when it has ended."""
+
+    @wraps(method)
+    async def begun(*arguments: P.args, **named: P.kwargs) -> T:
+        return await whole(method(*arguments, **named))
+
+    return begun
 
 
 class StoredDraft(Struct, frozen=True):
@@ -101,7 +130,9 @@ class Intents:
     async def write(self, drafts: Sequence[StoredDraft]) -> None:
         """All durable in one commit, or Fault."""
         if drafts:
-            await self._ledger.write(*(_draft(one) for one in drafts))
+            # A writer that is cancelled stops waiting and its entries are written all the same. Whoever settles next
+            # would not find them yet and write them again, and an id that comes twice breaks a log for good.
+            await whole(self._ledger.write(*(_draft(one) for one in drafts)))
 
     @asynccontextmanager
     async def noted(
@@ -169,7 +200,7 @@ class Intents:
 
     async def _settle(self, id: str, intent: Intent) -> bool:
         committed = await self._committed(intent)
-        await self._ledger.integrate()  # ids are looked up in integrated entries
+        await self._up_to_date(intent)
         if committed:
             for state in intent.destroyed:
                 info = await self._keys.metadata(state.owner_uid, state.path)
@@ -184,6 +215,15 @@ class Intents:
         await self.write([one for one in wanted if await self._ledger.find(one.log, one.id) is None])
         await self._store.end(id)
         return committed
+
+    async def _up_to_date(self, intent: Intent) -> None:
+        """Ids are looked up in integrated entries. Raises Fault where a log cannot be integrated now: what is not
+        found in it may be in the journal, and must not be written a second time."""
+        await self._ledger.integrate()
+        troubles = self._ledger.troubles
+        for draft in (*intent.before, *intent.done, *intent.undone):
+            if draft.log in troubles:
+                raise troubles[draft.log]
 
     async def _committed(self, intent: Intent) -> bool:
         match intent.what:

@@ -108,10 +108,20 @@ class Lock:
                 return msgspec.json.decode(held, type=Holder)
             except msgspec.DecodeError:
                 return Holder(0, "")  # taken this instant, not yet written
+        if not self._same(fd):
+            # The file was removed meanwhile: a lock on it would keep nobody out.
+            os.close(fd)
+            return self.take(role)
         os.ftruncate(fd, 0)
         os.pwrite(fd, msgspec.json.encode(Holder(os.getpid(), role)), 0)
         self._fd = fd
         return None
+
+    def _same(self, fd: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), self.path.lstat())
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         if self._fd >= 0:
