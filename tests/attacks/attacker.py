@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sekimori.control import home as home_module
+from sekimori.http.server import Server
 from sekimori.terms import Headers
 from tests.flows.place import Place
 from tests.http.wire import PATIENCE, Wire
@@ -143,3 +144,14 @@ async def control(here: Place, path: str, *fields: bytes) -> tuple[int, bytes]:
         end.send(b"\r\n".join((b"GET " + path.encode() + b" HTTP/1.1", b"Host: x", *fields)) + b"\r\n\r\n")
         status, _, body = await end.reply()
     return status, body
+
+
+@asynccontextmanager
+async def back_up(here: Place) -> AsyncIterator[None]:
+    """The provider of a place that was left listens again, so that the home can be served anew."""
+    server = Server(here.provider, refuse=lambda refusal, target: (refusal.status, [], str(refusal).encode()))
+    await server.start("127.0.0.1", here.provider_port)
+    try:
+        yield
+    finally:
+        await server.drain(0.0)
