@@ -76,6 +76,21 @@ async def test_every_deed_fails_once(tmp_path: Path, fault: str) -> None:
             raise AssertionError(f"deed {at} of {total}, {fault}") from error
 
 
+async def test_the_power_goes_at_every_deed(tmp_path: Path) -> None:
+    """Harsher than a kill: what was not synchronised is gone, and so is every name whose directory was not."""
+    total = await deeds(tmp_path)
+    for at in range(total):
+        world, disk = World(tmp_path / f"{at}"), FaultyDisk(at, "kill")
+        acknowledged: Acknowledged = {ACME: [], GLOBEX: []}
+        await scenario(world, disk, acknowledged)
+        disk.after_power_loss(world.home, tmp_path / f"{at} after")
+        world.home = tmp_path / f"{at} after"
+        try:
+            await sound(world, acknowledged)
+        except BaseException as error:
+            raise AssertionError(f"deed {at} of {total}") from error
+
+
 async def crashed_home(world: World) -> Acknowledged:
     """A home whose process died with a bundle nearly full, pairs open in two logs (one of them carried out of a
     dropped segment), entries that wait for integration and a torn commit at the journal's end."""
@@ -112,7 +127,7 @@ async def recovery(world: World, disk: FaultyDisk, acknowledged: Acknowledged) -
                 await ledger._release()
 
 
-@pytest.mark.parametrize("fault", ["broken", "torn", "persisted", "kill", "kill_torn", "kill_persisted"])
+@pytest.mark.parametrize("fault", ["broken", "torn", "persisted", "kill", "kill_torn", "kill_persisted", "power"])
 async def test_every_deed_of_recovery_fails_once(tmp_path: Path, fault: str) -> None:
     crashed = World(tmp_path / "crashed")
     acknowledged = await crashed_home(crashed)
@@ -123,10 +138,14 @@ async def test_every_deed_of_recovery_fails_once(tmp_path: Path, fault: str) -> 
     assert disk.deeds > 25
     assert (world.home / "ledger" / ACME / "tile" / "0" / "000").exists(), "the scenario must fill a bundle"
     for at in range(disk.deeds):
-        world, broken = crashed.copy(tmp_path / f"{at}"), FaultyDisk(at, fault)
+        world, broken = crashed.copy(tmp_path / f"{at}"), FaultyDisk(at, "kill" if fault == "power" else fault)
+        broken.assume(world.home)
         known = {log: list(ids) for log, ids in acknowledged.items()}
         await recovery(world, broken, known)
         assert broken.hit
+        if fault == "power":
+            broken.after_power_loss(world.home, tmp_path / f"{at} after")
+            world.home = tmp_path / f"{at} after"
         try:
             await sound(world, known)
         except BaseException as error:
@@ -195,11 +214,15 @@ async def test_a_settled_that_met_a_fault_is_closed_by_the_ledger(tmp_path: Path
     disk.at, disk.lasting, disk.fault = disk.deeds, 1000, "broken"
     with pytest.raises(Fault):
         await ledger.write(settled(ACME, call), key_used(ACME, call))
-    assert ledger.is_open(ACME, call, 0)
     disk.at = -1
-    async with asyncio.timeout(30):
-        while ledger.is_open(ACME, call, 0):
+    outcomes: list[str] = []
+    async with asyncio.timeout(60):
+        while not outcomes:
             await asyncio.sleep(0.01)
+            entries = await ledger.entries(ACME, 0, 99)
+            outcomes = [each.payload.outcome for each in entries if isinstance(each.payload, Settled)]
+    assert outcomes == ["interrupted"]
+    assert not ledger.is_open(ACME, call, 0)
     with pytest.raises(Fault):
         await ledger.write(settled(ACME, call))
     await ledger.close()

@@ -196,6 +196,20 @@ def test_a_failed_commit_leaves_nothing_once_the_next_succeeds(tmp_path: Path, f
     book.close()
 
 
+def test_a_failed_commit_that_persisted_does_not_outlive_a_rotation(tmp_path: Path) -> None:
+    """The next commit does not overwrite it, for it goes into the next segment: it must be wiped."""
+    disk = FaultyDisk()
+    book, _ = opened(tmp_path, disk=disk)
+    book.commit([b"x" * 6000])
+    disk.at, disk.fault = disk.deeds, "persisted"
+    with pytest.raises(OSError):
+        book.commit([b"lost"])
+    book.commit([b"y" * 6000])
+    assert book.current == 2
+    book.close()
+    assert opened(tmp_path)[1] == [b"x" * 6000, b"y" * 6000]
+
+
 @pytest.mark.parametrize("fault", ["broken", "torn", "persisted"])
 @pytest.mark.parametrize("deed", range(3))
 def test_a_rotation_that_fails_is_done_again(tmp_path: Path, fault: str, deed: int) -> None:
@@ -261,7 +275,7 @@ def test_missing_and_strange_segments(tmp_path: Path) -> None:
 def test_what_was_only_in_the_page_cache_is_written_again(tmp_path: Path) -> None:
     """After a kill the last commit may be readable and not on the disk: what recovery shows must be durable."""
 
-    class Watched(Disk):
+    class Recording(Disk):
         writes: list[tuple[int, bytes]] = []
 
         def write(self, descriptor: int, data: bytes, offset: int) -> None:
@@ -269,7 +283,7 @@ def test_what_was_only_in_the_page_cache_is_written_again(tmp_path: Path) -> Non
             super().write(descriptor, data, offset)
 
     _, whole, starts = tail(tmp_path)
-    disk = Watched()
+    disk = Recording()
     book, _ = opened(tmp_path, disk=disk)
     book.close()
     assert (starts[-1], whole[starts[-1] : starts[-1] + 2 * SECTOR]) in disk.writes

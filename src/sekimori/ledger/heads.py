@@ -83,6 +83,8 @@ class Head:
         self.pending: deque[Mark] = deque()
         """Durable, not yet integrated."""
         self.pairs: dict[Hop, Pair] = {}
+        self.checked = False
+        """Its rows were compared with its tree: nothing is written before that."""
         self.fault: Fault | None = None
         """Why nothing can be written to this log."""
 

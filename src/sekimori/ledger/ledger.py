@@ -102,7 +102,7 @@ class Ledger:
             self._heads,
             keys=keys,
             clock=clock,
-            make=self._new_head,
+            ready=self._ready,
             full=lambda: self._integrator.backlog > BACKLOG,
         )
         self._task: asyncio.Task[None] | None = None
@@ -326,14 +326,18 @@ class Ledger:
         signer = self._signer(origin)
         return Head(name, origin, await signer if inspect.isawaitable(signer) else signer, self.run)
 
-    async def _new_head(self, name: str) -> Head:
-        """A log's first entry is to be written."""
+    async def _ready(self, name: str) -> None:
+        """Before the first entry of this run in a log. Raises ValueError where the name is none of a log.
+
+        Payloads reach the rows before their leaves reach the tree, so rows may only be ahead of it where the journal
+        is too. Otherwise the tree was lost or is an older one: going on would contradict what was signed before."""
         if not _LOG(name):
             raise ValueError(f"{name!r} names no log")
-        if await self._rows.get(name, 0, 1):
-            # A tree begun again under the same name would contradict every checkpoint it signed before.
-            raise read.damaged(name, LogDamaged("its rows are there and its tree is not"))
-        return await self._head(name)
+        head = self._heads.get(name) or await self._head(name)
+        if await self._rows.get(name, head.next_index, head.next_index + 1):
+            head.fault = read.damaged(name, LogDamaged(f"its rows go on after the tree's {head.next_index} entries"))
+        head.checked = True
+        self._heads[name] = head
 
     async def _close_run(self, head: Head, by: Literal["close", "recovery"]) -> None:
         if not head.opened or head.fault is not None:

@@ -19,7 +19,11 @@ CHECKPOINT: Final = "checkpoint"
 ENTRIES: Final = -1
 """Level under which `path` names entry bundles."""
 
-_PATH = re.compile(r"tile/(entries|[0-9]|[1-5][0-9]|6[0-3])/((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?\Z").match
+_PATH = re.compile(
+    r"tile/(entries|[0-9]|[1-5][0-9]|6[0-3])"
+    r"/((?:x[0-9]{3}/){0,6}[0-9]{3})"
+    r"(?:\.p/([1-9][0-9]{0,2}))?\Z"
+).match
 
 Fetch = Callable[[str], bytes | None]
 """Path below the log's prefix -> its bytes, None where there is no such file. May raise OSError."""

@@ -56,7 +56,8 @@ class Draft(Struct):
 
 
 class Writer:
-    """Writes to the logs whose heads it is given; `make` makes the head of a log that has none yet."""
+    """Writes to the logs whose heads it is given; `ready` makes the head of a log, or checks it, before its first
+    entry of this run."""
 
     def __init__(
         self,
@@ -65,14 +66,14 @@ class Writer:
         *,
         keys: DayKeys,
         clock: Callable[[], int],
-        make: Callable[[str], Awaitable[Head]],
+        ready: Callable[[str], Awaitable[None]],
         full: Callable[[], bool],
     ) -> None:
         self._deployment = deployment
         self._heads = heads
         self._keys = keys
         self._clock = clock
-        self._make = make
+        self._ready = ready
         self._full = full
         self.commit: GroupCommit | None = None
         """Where entries are queued; none before recovery has read the journal."""
@@ -140,8 +141,8 @@ class Writer:
         """Have the heads and day keys that these need."""
         day = self.day(self._clock())
         for draft in drafts:
-            if draft.log not in self._heads:
-                self._heads[draft.log] = await self._make(draft.log)
+            if draft.log not in self._heads or not self._heads[draft.log].checked:
+                await self._ready(draft.log)
             for class_ in (draft.class_, LOG_INTEGRITY):
                 if self._keys.cached(draft.log, class_, day) is None:
                     await self._keys.day_key(draft.log, class_, day)
@@ -155,7 +156,7 @@ class Writer:
         ready: list[tuple[Head, Draft, str, Aead]] = []
         for draft in drafts:
             head = self._heads.get(draft.log)
-            if head is None:
+            if head is None or not head.checked:
                 return None
             if head.fault is not None:
                 raise Fault("ledger_unavailable", head.fault.text, advice=head.fault.advice) from head.fault
