@@ -134,6 +134,15 @@ def test_the_version_that_the_sdk_sends_is_read() -> None:
     assert sent in fields.ANTHROPIC_VERSIONS
 
 
+def test_listed_names_are_folded() -> None:
+    """What differs from a listed name in case alone is found by folding it, which takes for granted that lists are."""
+    listed = {name for table in (*TABLES.values(), *PARTS.values()) for name in table}
+    listed |= {member for table in PARTS.values() for part in table.values() for member in part.members}
+    listed |= fields.OPENAI_MESSAGE | fields.OPENAI_MEDIA | fields.OPENAI_TOOL
+    listed |= fields.ANTHROPIC_MESSAGE | fields.ANTHROPIC_TOOL
+    assert {name for name in listed if name != name.casefold()} == set()
+
+
 def check_part(part: Any, table: Any) -> None:
     [kind] = sdk.kinds(part)
     assert kind in table, f"unknown type {kind} of {part.__name__}"

@@ -42,13 +42,13 @@ class Found:
         """
         for name in sorted(names):
             folded = name.casefold()
-            if any(folded == other.casefold() for other in known):
+            if folded in known:  # listed names are all in lower case
                 raise Refused("unknown_field", f"`{spell((*path, name))}` is spelled otherwise: `{folded}`.")
             self.need("unknown_fields", (*path, name))
 
     def unknown_kind(self, capability: str, kind: str, known: Set[str], path: Path) -> None:
         """Judge a `type` (or `name`) that is not listed; its value becomes part of the place."""
-        if any(kind.casefold() == other.casefold() for other in known):
+        if kind.casefold() in known:
             raise Refused("unknown_field", f"`{spell(path)}` is spelled otherwise: `{kind.casefold()[:80]}`.")
         self.need(capability, (*path[:-1], f"{path[-1]}={kind}"))
 
