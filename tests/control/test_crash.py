@@ -74,7 +74,8 @@ def test_the_steps_are_the_ones_tested(folder: Path, change: str) -> None:
     assert die(folder, change, "", "never") == PLACES[change]
 
 
-DEATHS = [(change, step, "before") for change, steps in PLACES.items() for step in steps]
+# Dying before a step is dying after the one before it; before the first, nothing has happened.
+DEATHS = [(change, step, "before") for change, steps in PLACES.items() for step in steps[1:]]
 DEATHS += [(change, steps[-1], "after") for change, steps in PLACES.items()]
 
 
@@ -109,8 +110,13 @@ async def test_failed_at_any_step_though_perhaps_made(folder: Path, change: str,
         await settled(home, change, kek)
 
 
-@pytest.mark.parametrize(("change", "step"), [(change, step) for change, steps in PLACES.items() for step in steps])
-async def test_cancelled_at_any_step(folder: Path, change: str, step: str) -> None:
+WAITS = [
+    (change, step) for change, steps in PLACES.items() for step in steps if step.split(".")[0] in ("ledger", "keys")
+]
+
+
+@pytest.mark.parametrize(("change", "step"), WAITS)
+async def test_cancelled_while_something_is_written(folder: Path, change: str, step: str) -> None:
     """Whoever asked has left: what was begun is ended all the same, and nothing is said twice."""
     kek = kek_of(folder)
     async with open_home(settings_of(folder)) as home:
