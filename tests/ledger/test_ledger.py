@@ -179,6 +179,45 @@ async def test_numbers_follow_the_queue_where_keys_must_be_waited_for(tmp_path: 
     assert {row.daykey for row in world.rows.logs[GLOBEX].values()} == {"1.2027-01-17", "5.2027-01-17", "3.2027-01-17"}
 
 
+async def test_what_a_store_says_does_not_reach_callers(tmp_path: Path) -> None:
+    """Its words name paths; ours do not, and keep its error as the cause."""
+
+    class NoKeys(Keys):
+        broken = True
+
+        async def day_key(self, owner_uid: str, class_: int, day: str):  # type: ignore[no-untyped-def]
+            if self.broken:
+                raise Fault("key_unavailable", f"{tmp_path}/vault is not readable")
+            return await super().day_key(owner_uid, class_, day)
+
+        async def open_day_key(self, owner_uid: str, daykey_id: str):  # type: ignore[no-untyped-def]
+            if self.broken:
+                raise Fault("key_unavailable", f"{tmp_path}/vault is not readable")
+            return await super().open_day_key(owner_uid, daykey_id)
+
+    world = World(tmp_path)
+    world.keys = keys = NoKeys()
+    ledger = await world.open()
+
+    async def refused() -> None:
+        with pytest.raises(Fault) as raised:
+            await call(ledger, ACME)
+        assert raised.value.reason == "ledger_unavailable"
+        assert "vault" not in str(raised.value)
+
+    await refused()
+    keys.broken = False
+    ids = await ledger.write(decided(ACME, ledger.new_id()))
+    await world.crash(ledger)
+    keys.broken = True
+    ledger = await world.open()
+    assert set(ledger.troubles) == {ACME}
+    await refused()
+    await ledger.close()
+    keys.broken = False
+    await sound(world, {ACME: ids})
+
+
 async def test_keys_of_tomorrow_are_made_before_midnight(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.now += 86_400_000 - world.now % 86_400_000 - 300_000

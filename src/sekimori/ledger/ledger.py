@@ -296,6 +296,8 @@ class Ledger:
             if path.is_dir() and _LOG(path.name):
                 await self._find_log(path.name)
         await replay(self._journal, self._integrator, self._heads, self._head, self._in_thread)
+        for head in self._heads.values():
+            await self._check_end(head)
         self._writer.commit = GroupCommit(self._journal, durable=self._durable, failed=self._failed)
         for head in list(self._heads.values()):
             try:
@@ -303,10 +305,21 @@ class Ledger:
             except Fault as fault:
                 if self._writer.commit.trouble is not None:
                     raise
-                head.fault = fault  # its keys cannot be had; the other logs can go on
+                head.fault = read.unreadable(head.name, fault)  # the other logs can go on
             head.run, head.next_n, head.opened = self.run, 0, False
         await self.integrate()
         self._task = asyncio.create_task(self._work(), name="sekimori-ledger")
+
+    async def _check_end(self, head: Head) -> None:
+        """Rows are written after the journal: one beyond its end means that journal and log are older than they were.
+
+        To go on from there would be to sign a second history of entries that were signed before."""
+        try:
+            beyond = head.fault is None and await self._rows.get(head.name, head.next_index, head.next_index + 1)
+        except Fault:
+            return  # a store that cannot be read is met again, and told, when entries are integrated
+        if beyond:
+            head.fault = read.damaged(head.name, LogDamaged(f"its rows go on after entry {head.next_index}"))
 
     async def _find_log(self, name: str) -> None:
         head = self._heads[name] = await self._head(name)

@@ -33,6 +33,17 @@ def damaged(log: str, error: Exception) -> Fault:
     return fault
 
 
+def unreadable(log: str, error: Exception) -> Fault:
+    """The fault of a log whose last run could not be closed, for want of its keys or rows."""
+    fault = Fault(
+        "ledger_unavailable",
+        "The ledger of this tenant cannot be continued; nothing is recorded in it.",
+        advice=f"The operator must make the keys and rows of {log} available (`sekimori doctor`) and restart.",
+    )
+    fault.__cause__ = error
+    return fault
+
+
 async def recorded(
     name: str, origin: str, start: int, leaves: Sequence[tuple[Leaf, bytes | None]], keys: DayKeys
 ) -> list[Recorded]:

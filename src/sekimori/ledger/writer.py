@@ -125,7 +125,7 @@ class Writer:
                         break
                     await self._prepare(drafts)
                 else:
-                    raise Fault("ledger_unavailable", "The key of the record is not available.", retry_after=1.0)
+                    raise _unavailable()
         except Fault:
             self._lose(drafts)
             raise
@@ -138,14 +138,18 @@ class Writer:
         return _ids(queued)
 
     async def _prepare(self, drafts: Sequence[Draft]) -> None:
-        """Have the heads and day keys that these need."""
+        """Have the heads and day keys that these need. Raises Fault with words of our own: those of a store name
+        paths, and callers see these."""
         day = self.day(self._clock())
-        for draft in drafts:
-            if draft.log not in self._heads or not self._heads[draft.log].checked:
-                await self._ready(draft.log)
-            for class_ in (draft.class_, LOG_INTEGRITY):
-                if self._keys.cached(draft.log, class_, day) is None:
-                    await self._keys.day_key(draft.log, class_, day)
+        try:
+            for draft in drafts:
+                if draft.log not in self._heads or not self._heads[draft.log].checked:
+                    await self._ready(draft.log)
+                for class_ in (draft.class_, LOG_INTEGRITY):
+                    if self._keys.cached(draft.log, class_, day) is None:
+                        await self._keys.day_key(draft.log, class_, day)
+        except Fault as fault:
+            raise _unavailable() from fault
 
     def _queue(self, drafts: Sequence[Draft]) -> Group | None:
         """Number, encrypt and queue, without a pause; None, with nothing changed, where a key or a log is missing."""
@@ -264,6 +268,15 @@ class Writer:
             at = 0
         self._at = at + _EACH
         return self._random[at : self._at]
+
+
+def _unavailable() -> Fault:
+    return Fault(
+        "ledger_unavailable",
+        "What the record needs (its key, its rows) is not available.",
+        advice="The operator must see what `sekimori doctor` says.",
+        retry_after=1.0,
+    )
 
 
 def _ids(group: Group) -> list[str]:
