@@ -70,7 +70,7 @@ async def running(settings: Settings, *, plane: Plane = "all", log: Log | None =
             log = Log(level=settings.log.level, calls=settings.log.calls)
         stack.callback(log.close)
         asyncio.get_running_loop().set_exception_handler(partial(_unexpected, log))
-        home = await stack.enter_async_context(open_home(settings, role="serve"))
+        home = await stack.enter_async_context(open_home(settings, role="serve", log=log))
         clock = Clock(now_ms=home.now_ms, monotonic=time.monotonic)
         refusals = Refusals(home.ledger, clock.now_ms)
         stack.push_async_callback(refusals.close)
