@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Set
 from typing import Any, Final, NoReturn
 
@@ -122,7 +121,6 @@ def list_of(value: Mapping[str, Any], name: str) -> list[Any]:
     return items
 
 
-_REFERENCE: Final = re.compile(rb"\$(?:dynamic|recursive)?[Rr]ef|\\u00", re.ASCII)
 _REFERENCES: Final = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 
 
@@ -131,7 +129,7 @@ def read_references(found: Found, body: bytes, value: Mapping[str, Any], names: 
 
     Schemas without references, nearly all, cost one look at the body; an escaped `$ref` does not hide.
     """
-    if _REFERENCE.search(body) is None:
+    if not (b'Ref"' in body or b'"$ref"' in body or b"\\u00" in body):
         return
     stack: list[tuple[Path, Any]] = [((name,), value[name]) for name in names if name in value]
     while stack:
