@@ -201,6 +201,29 @@ async def test_a_log_whose_newest_entries_were_cut_off_is_found_when_the_home_is
         assert (await here.post("globex/z", chat("globex-only")))[0] == 200, "one tenant's damage stops another"
 
 
+async def test_a_record_put_back_to_an_earlier_state_is_not_continued(tmp_path: Path) -> None:
+    """Journal and logs of yesterday, each genuine and fitting the other: going on would sign a second history."""
+    here, uid, key = await deployment(tmp_path, calls=2)
+    for part in ("ledger", "journal"):
+        shutil.copytree(here.home / part, tmp_path / part)
+    async with back_up(here), serving(here):
+        for _ in range(3):
+            assert (await here.post("acme/x", chat()))[0] == 200
+    later = note.open_checkpoint((here.home / "ledger" / uid / "checkpoint").read_bytes(), key)
+    for part in ("ledger", "journal"):
+        shutil.rmtree(here.home / part)
+        shutil.copytree(tmp_path / part, here.home / part)
+    async with back_up(here), serving(here):
+        [view] = await here.verb("ledger verify", Logs(log="acme"))
+        assert not view["ok"], "entries were taken away, and the verifier says that all is well"
+        for _ in range(4):
+            code, _, body = await here.post("acme/x", chat())
+            assert (code, code_of(body)) == (503, "ledger_unavailable")
+        assert len(here.provider.seen) == 2 * 2 + 3
+    now = note.open_checkpoint((here.home / "ledger" / uid / "checkpoint").read_bytes(), key)
+    assert now.size < later.size, "a second history of the same log was signed"
+
+
 async def test_a_history_that_was_written_anew_is_not_signed_on(tmp_path: Path) -> None:
     """Whoever can write the files but has no signing key: a whole new tree with a checkpoint of his own."""
     here, uid, key = await deployment(tmp_path, calls=3)
