@@ -164,24 +164,24 @@ def sweep(world: World, step: Step) -> None:
     }
     api_keys = [*world.api_keys.values(), *world.other_api_keys]
     keys = [*world.secrets.values(), *api_keys]
-    found: dict[str, object] = {}
+    counts: dict[str, object] = {}
     for place, data in places.items():
-        found[place] = len(_found(data, keys)) if data else "nothing was written"
-        step.row(place, f"{len(data):,}", found[place])
+        counts[place] = len(found(data, keys)) if data else "nothing was written"
+        step.row(place, f"{len(data):,}", counts[place])
     step.check(
         f"{len(world.secrets)} provider keys and {len(api_keys)} API keys, in 5 spellings each, stand nowhere",
-        found,
+        counts,
         dict.fromkeys(places, 0),
     )
     planted = places["what the commands printed"] + base64.b64encode(b"a key: " + keys[-1].encode())
-    step.check("the search itself is sound: a planted key is found", _found(planted, keys), [keys[-1]])
+    step.check("the search itself is sound: a planted key is found", found(planted, keys), [keys[-1]])
 
 
 def _bytes_of(paths: list[Path]) -> bytes:
     return b"\n".join(path.read_bytes() for path in paths)
 
 
-def _found(data: bytes, keys: list[str]) -> list[str]:
+def found(data: bytes, keys: list[str]) -> list[str]:
     """Those of the keys that stand in the data: as they are, in hex, or within base64 at any offset."""
     return [key for key in keys if any(spelling in data for spelling in spellings(key.encode()))]
 

@@ -274,7 +274,7 @@ def _snippets(url: str, openai_key: str, anthropic_key: str) -> dict[str, str]:
     python = shlex.quote(sys.executable)
     return {
         "curl, as acme/y in the OpenAI dialect": f"""\
-curl -sS {url}/v1/chat/completions \\
+curl -sS -w '\\n' {url}/v1/chat/completions \\
   -H 'authorization: Bearer {openai_key}' -H 'content-type: application/json' \\
   -d '{{"model": "smollm2", "messages": [{{"role": "user", "content": "Name the capital of France."}}]}}'""",
         "the openai SDK, streamed": f"""\
