@@ -7,12 +7,12 @@ import itertools
 from collections.abc import Callable
 
 import pytest
-from bench.load import Outcome, ReplyReader, Task, Wrong, run
-from bench.upstream import Upstream
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import traffic
+from bench.load import Outcome, ReplyReader, Task, Wrong, run
+from bench.upstream import Upstream
 
 NUMBER = traffic.nonce(42)
 PLAIN = traffic.reply("plain", NUMBER)

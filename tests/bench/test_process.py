@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from bench.disk import filesystem, probe
 from bench.load import Task
 from bench.process import Broken, Child, Load, Upstream, cpu_us, resident_mb, threads_us, tree

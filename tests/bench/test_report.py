@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from bench import report, targets
 from bench.commits import HISTOGRAM, commit_p50_us
 from bench.disk import Disk
 from bench.measures import MEMORY, SPEED
@@ -13,8 +15,6 @@ from bench.results import Profile, Run, Section, Step, judged, row
 from bench.rounds import Sample
 from bench.sampler import BETWEEN, Sampler
 from bench.steps import OTHER, STEPS, Stacks, step_of
-
-from bench import report, targets
 
 PLAIN, ADDED = SPEED[0], SPEED[-1]
 

@@ -6,9 +6,10 @@ import random
 from statistics import median
 
 import pytest
-from bench.statistics import Interval, bootstrap, judge
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from bench.statistics import Interval, bootstrap, judge
 
 values = st.lists(st.floats(min_value=0.01, max_value=1e6), min_size=1, max_size=15)
 
