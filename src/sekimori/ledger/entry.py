@@ -9,6 +9,7 @@ in tests/ledger/vectors hold this module to it. Numbers of the registries stand 
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import hmac
 import re
@@ -379,7 +380,7 @@ def parse_payload(kind: int, schema: int, data: bytes) -> Payload | None:
 
 def commit(salt: bytes, payload: bytes) -> str:
     """base64 SHA-256(salt ‖ payload). The salt keeps a guessable payload from being tried against the leaf."""
-    return base64.b64encode(hashlib.sha256(salt + payload).digest()).decode()
+    return binascii.b2a_base64(hashlib.sha256(salt + payload).digest(), newline=False).decode()
 
 
 def origin(deployment: str, log: str) -> str:
@@ -421,6 +422,10 @@ def disclose(origin: str, leaf: Leaf, ciphertext: bytes | None, aead: Aead | Non
     return ("unknown", None) if payload is None else ("present", payload)
 
 
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""First digit of the last 64 bits: its two upper bits are 10 (RFC 9562)."""
+
+
 class Ids:
     """UUIDv7 (RFC 9562), strictly increasing within a process, whatever the clock does.
 
@@ -430,17 +435,22 @@ class Ids:
     def __init__(self) -> None:
         self._ms = -1
         self._counter = 0
+        self._prefix = ""
 
     def next(self, now_ms: int, random: bytes) -> str:
         """The next id. `random` is RANDOM fresh random bytes."""
-        bits = int.from_bytes(random, "big")
         if now_ms > self._ms:
-            self._ms = now_ms
-            self._counter = bits >> 69
+            self._counter = random[0] << 3 | random[1] >> 5
+            self._set(now_ms)
         else:
             self._counter += 1
             if self._counter > 0xFFF:
-                self._ms += 1
-                self._counter = bits >> 69
-        text = f"{self._ms << 80 | 7 << 76 | self._counter << 64 | 2 << 62 | (bits & 0x3FFF_FFFF_FFFF_FFFF):032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+                self._counter = random[0] << 3 | random[1] >> 5
+                self._set(self._ms + 1)
+        text = random[2:].hex()
+        return f"{self._prefix}{self._counter:03x}-{_VARIANT[text[0]]}{text[1:4]}-{text[4:]}"
+
+    def _set(self, ms: int) -> None:
+        self._ms = ms
+        text = f"{ms:012x}"
+        self._prefix = f"{text[:8]}-{text[8:]}-7"

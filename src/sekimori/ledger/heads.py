@@ -20,6 +20,7 @@ from sekimori.ledger.protocols import Recorded, Signer
 
 Hop = tuple[str, int]
 """(call, hop)."""
+_PAIR: Final = frozenset((DECIDED, SETTLED))
 CARRIED: Final = 0
 """A segment number below all others: the entry lies in the journal's file of open pairs."""
 
@@ -92,11 +93,12 @@ class Head:
         """An entry takes the next numbers. Where it breaks a pair it changes nothing and raises: ValueError for a
         second `Decided`, Fault for a `Settled` whose `Decided` is not in the ledger (the disk failed in between)."""
         leaf = mark.leaf
-        if leaf.kind == DECIDED or leaf.kind == SETTLED:
+        kind = leaf.kind
+        if kind in _PAIR:
             if leaf.call is None or leaf.hop is None:
                 raise ValueError("Decided and Settled name their call and hop")
             pair = self.pairs.get((leaf.call, leaf.hop))
-            if leaf.kind == DECIDED:
+            if kind == DECIDED:
                 if pair is not None:
                     raise ValueError(f"hop {leaf.hop} of call {leaf.call} is decided already")
                 self.pairs[leaf.call, leaf.hop] = Pair(mark)
@@ -104,9 +106,9 @@ class Head:
                 if pair is None or pair.settling:
                     raise Fault("ledger_unavailable", "The beginning of the call could not be recorded.")
                 pair.settling = True
-        elif leaf.kind == RUN_OPENED:
+        elif kind == RUN_OPENED:
             self.opened = True
-        elif leaf.kind == RUN_CLOSED:
+        elif kind == RUN_CLOSED:
             self.opened = False
         self.next_index += 1
         self.next_n += 1

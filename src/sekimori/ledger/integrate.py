@@ -1,7 +1,7 @@
 """From the journal into the logs: payloads to the owners' rows, leaves into tiles, checkpoints; followers are fed.
 
-All of it is off the path of a call, in slices of one bundle, each blocking the event loop for about a millisecond at
-most. A slice that fails is tried again in the next pass; a log that is damaged stops alone, the others go on.
+All of it is off the path of a call, in slices of a few bundles, each blocking the event loop for about a millisecond
+at most. A slice that fails is tried again in the next pass; a log that is damaged stops alone, the others go on.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Coroutine, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,8 @@ from sekimori.ledger.tiles import WIDTH, Damaged
 
 LOADED: Final = 32
 """Logs whose right edge stays in memory between checkpoints; the others are loaded, and so checked, when they grow."""
+SLICE: Final = 4 * WIDTH
+"""Entries of a slice: a transaction of the rows and one of each follower costs a millisecond, however little it holds."""
 BACKLOG: Final = 64 << 20
 """Bytes that may wait for integration; beyond it nothing is written, for memory is bounded."""
 
@@ -144,18 +147,24 @@ class Integrator:
     async def _grow(self, head: Head, sign: bool) -> None:
         log = await self.load(head)
         while head.pending:
-            count = min(log.room, len(head.pending))
-            if count < log.room and not sign:
-                break
-            marks = [head.pending[at] for at in range(count)]
+            # Whole bundles, and what is left over only where a checkpoint is to cover it.
+            count = min(log.room + SLICE - WIDTH, len(head.pending))
+            if not sign:
+                count -= (log.size + count) % WIDTH
+                if count <= 0:
+                    break
+            marks = list(islice(head.pending, count))
             if marks[0].index != log.size:
                 raise Damaged(f"the tree has {log.size} entries, and entry {marks[0].index} waits")
             # Payloads first: once the tree has an entry, its payload must not be missing.
             await self._rows.put(head.name, [mark.row() for mark in marks])
-            await self._run(log.append, [mark.data for mark in marks])
-            for mark in marks:
-                head.pending.popleft()
-                self.backlog -= mark.size
+            before = log.size
+            try:
+                await self._run(_append, log, [mark.data for mark in marks])
+            finally:
+                # A bundle that is in the tree waits no more, also where the next one failed.
+                for _ in range(log.size - before):
+                    self.backlog -= head.pending.popleft().size
             await self._feed(head, marks)
         if sign and log.size > log.signed:
             await self._run(log.sign, head.signer)
@@ -246,6 +255,14 @@ class Integrator:
         if head.log is not None and head.log.size == head.signed:
             head.log = None
             del self._loaded[head.name]
+
+
+def _append(log: Log, entries: list[bytes]) -> None:
+    start = 0
+    while start < len(entries):
+        end = start + log.room
+        log.append(entries[start:end])
+        start = end
 
 
 def _load(directory: Path, key: Key, disk: Disk) -> Log:
