@@ -143,7 +143,9 @@ async def _logs(home: Home, wanted: str) -> dict[str, str]:
         raise Refused(
             "not_found",
             f"There is no log `{wanted[:40]}`." if not found else f"`{wanted[:40]}` names several logs.",
-            advice=f"There are {', '.join(sorted(there.values())[:8])}; or name it by its uid.",
+            advice=f"There are {', '.join(sorted(there.values())[:8])}; or name it by its uid."
+            if there
+            else "Nothing has been recorded yet; the first change or call begins a log.",
         )
     return found
 
