@@ -137,6 +137,10 @@ class Recording:
             self._open = False  # not written: there is no pair to close, and nothing leaves
             raise
 
+    def may_follow(self, leave: Grant) -> bool:
+        """Whether a hop may follow what the one before answered, by the policy of now: its conditions may have changed."""
+        return self._answer is None or self._answer.yields(leave.routes[0])
+
     def calling(self) -> Answer:
         """An empty answer for the hop that was decided; the record watches what becomes known in it."""
         self._answer = answer = Answer()
@@ -209,7 +213,11 @@ class Recording:
         elif isinstance(error, asyncio.CancelledError | ConnectionError):
             # The caller left; nothing more is released, but the pair is closed and what was used is settled.
             if self._open:
-                await self._close_pair("aborted" if self._reached else "not_sent", None)
+                try:
+                    await self._close_pair("aborted" if self._reached else "not_sent", None)
+                except Fault as fault:
+                    # The ledger closes the pair as interrupted when it can; the caller is gone either way.
+                    self._books.log.error("an abandoned call was not settled", call=self.call, text=str(fault))
             return False
         elif isinstance(error, Exception):
             self._books.log.exception("call failed", error, call=self.call)
