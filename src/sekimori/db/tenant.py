@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeVar
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 
 from sekimori.db.files import Files, Kind, meta_table
 from sekimori.errors import Fault
@@ -141,20 +141,15 @@ class TenantStore:
 
         Raises `Fault('internal')`, changing nothing, where the cursor is not at `start`: nothing is counted twice.
         """
-        values = [{field: getattr(row, field) for field in (*_BY, *_SUMS, *_COSTS)} for row in rows]
-        added = insert(_usage)
-        summed = {field: _usage.c[field] + added.excluded[field] for field in (*_SUMS, *_COSTS)}
-        upsert = added.on_conflict_do_update(index_elements=list(_BY), set_=summed)
-        moved = insert(_cursor).values(name=name, position=end)
-        moved = moved.on_conflict_do_update(index_elements=["name"], set_={"position": end})
+        values = [tuple(getattr(row, field) for field in _USAGE) for row in rows]
 
         def work(connection: sa.Connection) -> None:
             at = connection.execute(sa.select(_cursor.c.position).where(_cursor.c.name == name)).scalar() or 0
             if at != start:
                 raise Fault("internal", f"The cursor {name} is at {at}, not at {start}.", advice="Restart the server.")
             if values:
-                connection.execute(upsert, values)
-            connection.execute(moved)
+                connection.exec_driver_sql(_ADD, values)
+            connection.exec_driver_sql(_MOVE, (name, end))
 
         await self._run(work)
 
@@ -170,29 +165,39 @@ class TenantStore:
         return await self._files.run(self.path, KIND, self.uid, work)
 
 
-_PUT: Final = str(
-    insert(_entry)
-    .on_conflict_do_nothing(index_elements=["position"])
-    .compile(dialect=sqlite.dialect(paramstyle="qmark"), compile_kwargs={"render_postcompile": True})
-)
-"""Handed to the driver as text: three rows are written for every call, and binding them one by one in Python costs
-more than SQLite itself."""
+def _compiled(statement: Insert) -> str:
+    """Handed to the driver as text: these run for every slice of every log, and to build a statement anew costs more
+    in Python than SQLite takes to run it. Values come in the order of the table's columns."""
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
+
+
+def _add() -> str:
+    added = insert(_usage)
+    summed = {field: _usage.c[field] + added.excluded[field] for field in (*_SUMS, *_COSTS)}
+    return _compiled(added.on_conflict_do_update(index_elements=list(_BY), set_=summed))
+
+
+def _move() -> str:
+    moved = insert(_cursor)
+    return _compiled(
+        moved.on_conflict_do_update(index_elements=["name"], set_={"position": moved.excluded["position"]})
+    )
+
+
+_PUT: Final = _compiled(insert(_entry).on_conflict_do_nothing(index_elements=["position"]))
+_ADD: Final = _add()
+_MOVE: Final = _move()
+_USAGE: Final = (*_BY, *_SUMS, *_COSTS)
 
 
 def _put(connection: sa.Connection, rows: Sequence[Row]) -> None:
-    values = [
-        (
-            row.index,
-            _bytes(row.id),
-            None if row.call is None else _bytes(row.call),
-            row.kind,
-            row.class_,
-            row.time,
-            row.daykey,
-            row.ciphertext,
-        )
-        for row in rows
-    ]
+    calls: dict[str | None, bytes | None] = {None: None}  # the entries of a call stand together
+    values = []
+    for row in rows:
+        call = calls.get(row.call)
+        if call is None and row.call is not None:
+            call = calls[row.call] = _bytes(row.call)
+        values.append((row.index, _bytes(row.id), call, row.kind, row.class_, row.time, row.daykey, row.ciphertext))
     connection.exec_driver_sql(_PUT, values)
 
 

@@ -28,7 +28,7 @@ from sekimori.ledger.tiles import WIDTH, Damaged
 LOADED: Final = 32
 """Logs whose right edge stays in memory between checkpoints; the others are loaded, and so checked, when they grow."""
 SLICE: Final = 4 * WIDTH
-"""Entries of a slice: a transaction of the rows and one of each follower costs a millisecond, however little it holds."""
+"""Entries of a slice: a transaction, of the rows and of each follower, costs a millisecond however little it holds."""
 BACKLOG: Final = 64 << 20
 """Bytes that may wait for integration; beyond it nothing is written, for memory is bounded."""
 

@@ -44,28 +44,34 @@ class UsageFollower:
 
 def summed(entries: Sequence[Recorded]) -> list[UsageRow]:
     """What the `KeyUsed` entries among these add up to, one row for each day, agent, key, provider, model, currency."""
-    sums: dict[tuple[str, str, str, str, str, str], dict[str, int]] = {}
+    sums: dict[tuple[int, str, str, str, str, str], dict[str, int]] = {}
     for entry in entries:
         used = entry.payload
-        if not isinstance(used, KeyUsed):
+        if type(used) is not KeyUsed:
             continue
-        day = time.strftime("%Y-%m-%d", time.gmtime(entry.leaf.time // 1000))
-        of = (day, entry.leaf.agent or "", used.key, used.provider, used.model, used.currency)
-        row = sums.setdefault(of, dict.fromkeys(_FIGURES, 0))
+        leaf, usage = entry.leaf, used.usage
+        of = (leaf.time // _DAY_MS, leaf.agent or "", used.key, used.provider, used.model, used.currency)
+        row = sums.get(of)
+        if row is None:
+            row = sums[of] = dict.fromkeys(_FIGURES, 0)
         row["uses"] += 1
         row["answered"] += used.outcome == "answered"
-        if used.usage is not None:
-            for name in ("input", "output", "cached", "cache_write", "reasoning"):
-                row[name] += getattr(used.usage, name)
-            row["estimated"] += used.usage.estimated
+        if usage is not None:
+            row["input"] += usage.input
+            row["output"] += usage.output
+            row["cached"] += usage.cached
+            row["cache_write"] += usage.cache_write
+            row["reasoning"] += usage.reasoning
+            row["estimated"] += usage.estimated
             row["unpriced"] += used.cost_nano is None
         row["cost_nano"] += used.cost_nano or 0
     return [
-        UsageRow(day, agent, key, provider, model, currency, **row)
+        UsageRow(time.strftime("%Y-%m-%d", time.gmtime(day * 86_400)), agent, key, provider, model, currency, **row)
         for (day, agent, key, provider, model, currency), row in sums.items()
     ]
 
 
+_DAY_MS: Final = 86_400_000
 _FIGURES: Final = tuple(name for name in UsageRow.__struct_fields__ if name not in get_args(By))
 
 
