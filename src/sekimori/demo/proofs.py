@@ -110,6 +110,7 @@ def _kinds(entries: list[dict[str, Any]]) -> list[str]:
 def ledger(world: World, step: Step) -> None:
     step.table("log", "entries", "origin", "while serving", "at rest", wide="origin")
     serving = _verified(world, step, "while the gateway serves")
+    world.tape.get(f"{world.deployment.control_url}/metrics")  # for the sweep: metrics are said aloud, too
     status = world.deployment.server.stop()
     step.check("SIGTERM: the server lets calls end, closes its books and exits with 0", status, 0)
     for log, one in _verified(world, step, "at rest, every run closed").items():
@@ -159,7 +160,7 @@ def sweep(world: World, step: Step) -> None:
             sorted(path for path in world.deployment.home.rglob("*") if path.is_file())
         ),
         "logs of the server, the model and the sandbox": _bytes_of(sorted(folder.glob("*.log"))),
-        "every reply of the gateway, heads included": bytes(world.tape.heard),
+        "every reply, heads included, and the metrics": bytes(world.tape.heard),
         "what the commands printed": "".join(world.said).encode(),
     }
     api_keys = [*world.api_keys.values(), *world.other_api_keys]

@@ -6,6 +6,7 @@ import importlib.util
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from sekimori.demo import cast
-from sekimori.demo.deployment import CommandFailed, Deployment
+from sekimori.demo.deployment import Deployment
 from sekimori.demo.model import ModelUnavailable, model_server
 from sekimori.demo.show import Show, Step, Surprise
 
@@ -59,13 +60,13 @@ def run(*, serve: bool, keep: bool, as_json: bool) -> int:
         show.text(f"\ndemo: failed, {surprise.what}", style="bold red")
         _say_log(show, folder, keep)
         return 1
-    except CommandFailed as failed:
-        show.json(demo="failed", what=str(failed))
-        show.text(f"\ndemo: failed, a command did not end as expected\n{failed}", style="bold red")
-        _say_log(show, folder, keep)
-        return 1
     except ModelUnavailable as missing:
         return _unable(show, str(missing))
+    except (RuntimeError, subprocess.TimeoutExpired) as failed:
+        show.json(demo="failed", what=str(failed))
+        show.text(f"\ndemo: failed, what stands behind it did not start\n{failed}", style="bold red")
+        _say_log(show, folder, keep)
+        return 1
     except KeyboardInterrupt:
         show.text("\ndemo: stopped")
         return 130
@@ -225,8 +226,8 @@ def _play(world: World) -> None:
                 raise Surprise(
                     "every call of this step ends as it should", "no error of an SDK", _told(error)
                 ) from error
-            except CommandFailed as failed:
-                raise Surprise("every command of this step ends as it should", "its exit status", failed) from failed
+            except (RuntimeError, subprocess.TimeoutExpired) as failed:  # a command, or a server that did not come up
+                raise Surprise("every command of this step does as it should", "a good end in time", failed) from failed
 
 
 def _told(error: Exception) -> str:
