@@ -138,7 +138,7 @@ class Recording:
             raise
 
     def may_follow(self, leave: Grant) -> bool:
-        """Whether a hop may follow what the one before answered, by the policy of now: its conditions may have changed."""
+        """Whether a hop may follow what the one before answered, by the conditions that the policy names now."""
         return self._answer is None or self._answer.yields(leave.routes[0])
 
     def calling(self) -> Answer:

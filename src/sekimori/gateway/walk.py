@@ -65,6 +65,8 @@ async def hops(at: Gateway, grant: Grant, ask: Ask, record: Recording) -> AsyncG
             if first_seen is grant.routes[0]:
                 raise
             return  # what the hop before brought is the answer
+        if not record.may_follow(leave):
+            return
         await record.decided(leave, hop)
         yield leave, hop
 

@@ -1,0 +1,186 @@
+"""T11: limits are evaded by concurrency, restarts or clock steps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sekimori.control.arguments import Revoke
+from sekimori.http.server import Reply, Request
+from sekimori.ledger import entry
+from tests.attacks.attacker import CHAT, COUNT, MESSAGES, VERSION, Clock, back_up, call_bytes, code_of, question, wire
+from tests.flows.place import EVENTS, Place, answer_well, chat, chunk, place, serving, status
+
+MINUTE = "kind: Limit\ntenant: acme\nagent: x\nrequestsPerMinute: 5\n"
+TENANT = "kind: Limit\ntenant: acme\nrequestsPerMinute: 7\n"
+
+
+async def admitted(here: Place, *calls: Any) -> int:
+    """How many of some calls, all at once, were let through."""
+    before = len(here.provider.seen)
+    await asyncio.gather(*calls)
+    return len(here.provider.seen) - before
+
+
+async def test_a_burst_through_every_door_at_once_gets_exactly_the_bound(tmp_path: Path) -> None:
+    async with place(tmp_path, documents=f"{MINUTE}---\n{TENANT}") as here:
+        calls = [
+            lambda: here.post("acme/x", chat()),
+            lambda: here.post("acme/x", chat("house/tiny", stream=True)),
+            lambda: here.post("acme/x", chat("small")),
+            lambda: here.post("acme/x", question(), MESSAGES, VERSION),
+            lambda: here.post("acme/x", {"model": "tiny", "messages": []}, COUNT, VERSION),
+            lambda: here.post("acme/x", chat("acme-only")),
+        ]
+        assert await admitted(here, *(call() for call in calls * 5)) == 5
+        assert await admitted(here, *(here.post("acme/y", chat()) for _ in range(10))) == 2, "the tenant's own bound"
+        assert await admitted(here, *(here.post("globex/z", chat()) for _ in range(4))) == 4, "a neighbour's are his"
+
+
+async def test_new_keys_connections_and_pipelines_open_no_second_window(tmp_path: Path) -> None:
+    async with place(tmp_path, documents=MINUTE) as here:
+        first = here.keys["acme/x"]
+        assert await admitted(here, *(here.post("acme/x", chat()) for _ in range(4))) == 4
+        second = await here.issue("acme", "x")
+        await here.verb("apikey revoke", Revoke(id=here.key_ids["acme/x"]))
+        third = await here.issue("acme", "x")
+        assert len({first, second, third}) == 3
+        before = len(here.provider.seen)
+        async with wire(here.running.gateway_port) as end:
+            end.send(b"".join(call_bytes(key) for key in (first, third, first, third) * 3))
+            codes = [(await end.reply())[0] for _ in range(12)]
+        assert codes.count(200) == len(here.provider.seen) - before == 1
+        # Nor does a change of documents, of the limit itself included.
+        await here.apply("kind: Agent\ntenant: acme\nname: x\nmodels: [tiny]\n")
+        assert (await here.post("acme/x", chat()))[0] == 429
+        await here.apply(MINUTE.replace("5", "6"))
+        assert await admitted(here, *(here.post("acme/x", chat()) for _ in range(5))) == 1
+        await here.apply(MINUTE.replace("5", "2"))
+        assert (await here.post("acme/x", chat()))[0] == 429
+
+
+async def test_calls_that_fail_or_are_left_count_like_others(tmp_path: Path) -> None:
+    arrived, left = asyncio.Event(), asyncio.Event()
+
+    async def hangs(request: Request, reply: Reply, body: dict[str, Any]) -> None:
+        arrived.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    async with place(tmp_path, documents=MINUTE) as here:
+        here.provider.script = [status(500), status(400), status(429), answer_well, hangs]
+        assert (await here.post("acme/x", chat()))[0] == 502
+        assert (await here.post("acme/x", chat()))[0] == 400
+        assert (await here.post("acme/x", chat()))[0] == 200  # by the fallback: one call, one place
+        call = asyncio.create_task(here.post("acme/x", chat()))
+        await asyncio.wait_for(arrived.wait(), 10)
+        call.cancel()
+        await asyncio.wait_for(left.wait(), 10)
+        await here.settled()
+        assert (await here.post("acme/x", chat()))[0] == 200
+        assert (await here.post("acme/x", chat()))[0] == 429
+        # What was refused before it was admitted takes no place from who is allowed.
+        for body in (b"{", json.dumps(chat("nobody-has-it")).encode(), b"[]"):
+            await here.post("acme/y", body)
+        assert (await here.post("acme/y", chat()))[0] == 200
+
+
+async def test_neither_a_restart_nor_the_wall_clock_opens_the_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    async with place(tmp_path, documents=MINUTE) as here:
+        assert await admitted(here, *(here.post("acme/x", chat()) for _ in range(9))) == 5
+        for ahead in (61.0, 86_400.0, -3600.0, 0.0):
+            clock.ahead_s = ahead
+            assert (await here.post("acme/x", chat()))[0] == 429, f"a clock that stepped by {ahead} s"
+    for behind in (0.0, -30.0, -7200.0):
+        clock.ahead_s = behind
+        async with back_up(here), serving(here):
+            assert (await here.post("acme/x", chat()))[0] == 429, f"a restart with the clock {behind} s off"
+            assert await admitted(here, *(here.post("acme/y", chat()) for _ in range(3))) == 3
+            await here.settled()
+
+
+async def test_concurrency_is_held_exactly_and_given_back_on_every_way_out(tmp_path: Path) -> None:
+    running, most = 0, 0
+    go = asyncio.Event()
+
+    async def counts(request: Request, reply: Reply, body: dict[str, Any]) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            await reply.start(200, [EVENTS])
+            await reply.write(chunk("one "))
+            await go.wait()
+            await reply.finish(b"data: [DONE]\n\n")
+        finally:
+            running -= 1
+
+    limit = "kind: Limit\ntenant: acme\nagent: x\nconcurrency: 3\n"
+    async with place(tmp_path, documents=limit) as here:
+        here.provider.script = [counts] * 3
+        held = [asyncio.create_task(here.post("acme/x", chat(stream=True))) for _ in range(3)]
+        async with asyncio.timeout(10):
+            while running < 3:
+                await asyncio.sleep(0.005)
+        for _ in range(8):
+            code, headers, body = await here.post("acme/x", chat())
+            assert (code, code_of(body)) == (429, "concurrency_limited")
+            assert int(headers["retry-after"]) >= 1
+        assert (await here.post("acme/y", chat()))[0] == 200
+        held[0].cancel()  # one caller leaves: his place is free once his call has been settled
+        async with asyncio.timeout(10):
+            while running == 3:
+                await asyncio.sleep(0.005)
+        async with asyncio.timeout(10):
+            while (await here.post("acme/x", chat()))[0] != 200:
+                await asyncio.sleep(0.01)
+        go.set()
+        await asyncio.gather(*held[1:])
+        assert most == 3
+        here.provider.script = [status(500), status(400)]
+        for _ in range(2):
+            await here.post("acme/x", chat())
+        codes = [code for code, _, _ in await asyncio.gather(*(here.post("acme/x", chat()) for _ in range(3)))]
+        assert codes == [200] * 3
+        assert not list(here.running.budget.running())
+
+
+async def test_a_call_that_never_left_gives_its_place_back_and_cannot_be_minted_into_more(tmp_path: Path) -> None:
+    async with place(tmp_path, documents=MINUTE) as here:
+        pool: Any = here.running.pool
+        connect = pool.connect
+
+        async def nobody(*arguments: Any) -> Any:
+            raise OSError(111, "refused")
+
+        pool.connect = nobody
+        for _ in range(12):
+            assert (await here.post("acme/x", chat()))[0] == 502
+        pool.connect = connect
+        assert {one.outcome for one in await here.of_kind("acme", entry.SETTLED)} == {"not_sent"}
+        assert await admitted(here, *(here.post("acme/x", chat()) for _ in range(20))) == 5
+    async with back_up(here), serving(here):
+        assert (await here.post("acme/x", chat()))[0] == 429, "calls that never left shifted the window of a restart"
+
+
+async def test_figures_in_refusals_are_true_and_waiting_that_long_is_enough(tmp_path: Path) -> None:
+    async with place(tmp_path, documents=MINUTE) as here:
+        budget: Any = here.running.budget
+        clock, ahead = budget._clock, 0.0
+        budget._clock = lambda: clock() + ahead
+        for left in (4, 3, 2, 1, 0):
+            _, headers, _ = await here.post("acme/x", chat())
+            assert headers["x-ratelimit-remaining-requests"] == str(left)
+        code, headers, _ = await here.post("acme/x", chat(), CHAT)
+        assert code == 429
+        ahead = float(headers["retry-after"])
+        assert (await here.post("acme/x", chat()))[0] == 200
