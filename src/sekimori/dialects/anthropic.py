@@ -339,8 +339,9 @@ class Stream(EventStream):
         super().__init__(hide_usage)
         self._figures: dict[str, Any] = {}
 
-    def _marked(self, data: bytes) -> bool:
-        return b"message_" in data or b"error" in data
+    def _mark(self, data: bytes) -> int:
+        mark, error = data.find(b"message_"), data.find(b"error")
+        return error if mark < 0 or 0 <= error < mark else mark
 
     def _judge(self, event: bytes) -> int:
         name, data = event_fields(event)

@@ -291,6 +291,7 @@ def _model(name: str) -> dict[str, Any]:
 
 _USAGE: Final = re.compile(rb'"usage"\s*+:\s*+(?!null)')
 _ERROR: Final = re.compile(rb'"error"\s*+:\s*+(?!null)')
+_MARKS: Final = ((b'"usage"', _USAGE), (b'"error"', _ERROR))
 _DONE: Final = b"[DONE]"
 
 
@@ -299,12 +300,13 @@ class Stream(EventStream):
 
     __slots__ = ()
 
-    def _marked(self, data: bytes) -> bool:
-        return (
-            (b'"usage"' in data and _USAGE.search(data) is not None)
-            or _DONE in data
-            or (b'"error"' in data and _ERROR.search(data) is not None)
-        )
+    def _mark(self, data: bytes) -> int:
+        mark = data.find(_DONE)
+        for word, pattern in _MARKS:
+            at = data.find(word)
+            if at >= 0 and (found := pattern.search(data, at)) is not None and not 0 <= mark < found.start():
+                mark = found.start()
+        return mark
 
     def _judge(self, event: bytes) -> int:
         _, data = event_fields(event)

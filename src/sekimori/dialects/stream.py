@@ -56,18 +56,38 @@ class EventStream:
         """
         if self.complete or self.error is not None:
             return self._after(data)
-        if (
-            self.started
-            and self._cutter.clean
-            and data.endswith(b"\n\n")
-            and len(data) <= EVENT_LIMIT
-            and not self._marked(data)
-        ):
-            return data  # whole events, all of them unmarked: the way of nearly every piece
+        # With line feeds alone, and no event under way, a blank line is an end wherever it stands.
+        if not self._cutter.clean or b"\r" in data or len(data) > EVENT_LIMIT:
+            return self._read(data)
+        if self.started:
+            return self._pass(data)
+        end = data.find(b"\n\n") + 2
+        if end < 2 or end == len(data):
+            return self._read(data)
+        released, data = self._read(data[:end]), data[end:]
+        if self.complete or self.error is not None:
+            return released + self._after(data)
+        return released + (self._pass(data) if self.started and self._cutter.clean else self._read(data))
+
+    def _pass(self, data: bytes) -> bytes:
+        """Hand on the events before the first marked one unread, and read the rest: the way of nearly every piece."""
+        mark = self._mark(data)
+        if mark < 0:
+            if data.endswith(b"\n\n"):
+                return data
+            mark = len(data)
+        end = data.rfind(b"\n\n", 0, mark) + 2
+        if end < 2:
+            return self._read(data)
+        self._last = RELEASE
+        return data[:end] + self._read(data[end:])
+
+    def _read(self, data: bytes) -> bytes:
+        """Event by event."""
         events = self._cutter.cut(data)
         released = [b"\n"] if self._cutter.rest and self._last == RELEASE else []
         for number, event in enumerate(events):
-            done = RELEASE if self.started and not self._marked(event) else self._judge(event)
+            done = RELEASE if self.started and self._mark(event) < 0 else self._judge(event)
             self._last = done
             if done == RELEASE:
                 released.append(event)
@@ -87,8 +107,11 @@ class EventStream:
             self._before = b""
         return b"".join(released)
 
-    def _marked(self, data: bytes) -> bool:
-        """Whether an event among `data` may be more than a piece of the answer. Cheap; errs towards yes."""
+    def _mark(self, data: bytes) -> int:
+        """Where the first event among `data` that may be more than a piece of the answer is marked; -1 where none is.
+
+        Cheap; errs towards yes.
+        """
         raise NotImplementedError
 
     def _judge(self, event: bytes) -> int:
