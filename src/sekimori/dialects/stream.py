@@ -64,10 +64,13 @@ class EventStream:
         end = data.find(b"\n\n") + 2
         if end < 2 or end == len(data):
             return self._read(data)
-        released, data = self._read(data[:end]), data[end:]
+        return self._read(data[:end]) + self._follow(data[end:])
+
+    def _follow(self, data: bytes) -> bytes:
+        """What comes in the same piece behind the first event."""
         if self.complete or self.error is not None:
-            return released + self._after(data)
-        return released + (self._pass(data) if self.started and self._cutter.clean else self._read(data))
+            return self._after(data)
+        return self._pass(data) if self.started and self._cutter.clean else self._read(data)
 
     def _pass(self, data: bytes) -> bytes:
         """Hand on the events before the first marked one unread, and read the rest: the way of nearly every piece."""
