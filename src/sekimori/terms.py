@@ -37,7 +37,7 @@ class Principal(Struct, frozen=True):
     scopes: frozenset[Scope]
 
 
-class Ask(Struct, frozen=True):
+class Ask(Struct, frozen=True, gc=False):
     """What is asked, in the caller's dialect; the bytes of every member are untouched."""
 
     dialect: Dialect
@@ -116,7 +116,7 @@ class Limits(Struct, frozen=True):
     concurrency: tuple[tuple[str, int], ...] = ()
 
 
-class Grant(Struct, frozen=True):
+class Grant(Struct, frozen=True, gc=False):
     """Leave to make one call. Only policy/decide constructs it."""
 
     principal: Principal
@@ -132,7 +132,7 @@ class Grant(Struct, frozen=True):
     """Why it was granted, a line each; for the record and `explain`."""
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """Tokens of one hop by the provider's own figures.
 
     `input` includes `cached` and `cache_write`; `output` includes `reasoning`.
@@ -146,7 +146,7 @@ class Usage(Struct, frozen=True):
     estimated: bool = False
 
 
-class Check(Struct, frozen=True):
+class Check(Struct, frozen=True, gc=False):
     """One guard's word on a text."""
 
     name: str
@@ -157,7 +157,7 @@ class Check(Struct, frozen=True):
     reason: str = ""
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, gc=False):
     """What screening said of one direction of a call."""
 
     allowed: bool

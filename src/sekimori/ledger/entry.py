@@ -83,7 +83,7 @@ Outcome = Literal["not_sent", "answered", "yielded", "interrupted", "aborted"]
 lost (nobody knows how far it went); cut off by us or by the caller."""
 
 
-class Payload(Struct, frozen=True, kw_only=True):
+class Payload(Struct, frozen=True, kw_only=True, gc=False):
     """What an entry says. A changed or added member is a new schema number; readers skip members they do not know."""
 
 
@@ -315,7 +315,7 @@ class Leaf(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     v: Literal[1]
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, gc=False):
     """What the owner's own rows keep of an entry: its place, what it is looked up by, and the encrypted payload."""
 
     index: int
@@ -380,7 +380,11 @@ def parse_payload(kind: int, schema: int, data: bytes) -> Payload | None:
 
 def commit(salt: bytes, payload: bytes) -> str:
     """base64 SHA-256(salt ‖ payload). The salt keeps a guessable payload from being tried against the leaf."""
-    return binascii.b2a_base64(hashlib.sha256(salt + payload).digest(), newline=False).decode()
+    return _committed(salt + payload)
+
+
+def _committed(salted: bytes) -> str:
+    return binascii.b2a_base64(hashlib.sha256(salted).digest(), newline=False).decode()
 
 
 def origin(deployment: str, log: str) -> str:
@@ -396,6 +400,12 @@ def associated(origin: str, id: str) -> bytes:
 def seal(aead: Aead, nonce: bytes, salt: bytes, payload: bytes, associated: bytes) -> bytes:
     """nonce ‖ AES-256-GCM(salt ‖ payload). `nonce` and `salt` must be fresh random bytes."""
     return nonce + aead.encrypt(nonce, salt + payload, associated)
+
+
+def close(aead: Aead, nonce: bytes, salt: bytes, payload: bytes, associated: bytes) -> tuple[str, bytes]:
+    """(`commit`, `seal`) of one payload, which is copied once for both."""
+    salted = salt + payload
+    return _committed(salted), nonce + aead.encrypt(nonce, salted, associated)
 
 
 def unseal(aead: Aead, ciphertext: bytes, associated: bytes) -> tuple[bytes, bytes]:

@@ -37,8 +37,8 @@ class Pair(Struct):
     """Its `Settled` could not be written: the ledger closes the pair when the disk is back."""
 
 
-class Mark(Struct):
-    """An entry between its numbering and its integration."""
+class Mark(Struct, gc=False):
+    """An entry between its numbering and its integration. Cycles through its head end when it leaves `pending`."""
 
     head: Head
     index: int
@@ -48,10 +48,8 @@ class Mark(Struct):
     ciphertext: bytes
     payload: Payload | None
     """None where it was read back from the journal."""
-
-    @property
-    def size(self) -> int:
-        return len(self.data) + len(self.ciphertext)
+    size: int
+    """Bytes of leaf and ciphertext."""
 
     def row(self) -> Row:
         leaf = self.leaf

@@ -88,8 +88,7 @@ def frame(first: int, chain: int, entries: Sequence[bytes]) -> tuple[bytes, int]
     body = b"".join(pieces)
     head = _FRAME.pack(_FRAME_MAGIC, len(body), first, len(entries), chain, 0)
     crc = extend(value(head), body)
-    whole = b"".join((head, _CRC.pack(crc), body))
-    return whole + bytes(-len(whole) % SECTOR), crc
+    return b"".join((head, _CRC.pack(crc), body, bytes(-(FRAME_HEAD + len(body)) % SECTOR))), crc
 
 
 class Frame(NamedTuple):

@@ -47,7 +47,7 @@ class Rows(Protocol):
         ...
 
 
-class Recorded(Struct, frozen=True):
+class Recorded(Struct, frozen=True, gc=False):
     """An entry as people read it."""
 
     log: str

@@ -58,7 +58,7 @@ async def replay(
 
 def _replay(integrator: Integrator, head: Head, one: Item, segment: int, places: dict[str, int]) -> None:
     leaf = entry.parse_leaf(one.leaf)
-    mark = Mark(head, one.index, leaf, one.leaf, one.ciphertext, None)
+    mark = Mark(head, one.index, leaf, one.leaf, one.ciphertext, None, len(one.leaf) + len(one.ciphertext))
     if leaf.tenant != head.name:
         raise Damaged(f"entry {mark.index} is of {leaf.tenant}")
     if leaf.kind in (DECIDED, SETTLED) and (leaf.call is None or leaf.hop is None):

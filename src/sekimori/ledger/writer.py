@@ -29,11 +29,12 @@ ACTOR: Final = "sekimori"
 DAY_MS: Final = 86_400_000
 _DRAWN: Final = 512
 """Entries for which randomness is drawn at once."""
-_EACH: Final = entry.RANDOM + entry.SALT + entry.NONCE
+_SALTED: Final = entry.RANDOM + entry.SALT
+_EACH: Final = _SALTED + entry.NONCE
 _KNOWN: Final = 100_000
 
 
-class Draft(Struct):
+class Draft(Struct, gc=False):
     """An entry that is to be written."""
 
     kind: int
@@ -82,6 +83,8 @@ class Writer:
         self._at = 0
         self._today = (-1, "")
         self._known: set[str | None] = {None}
+        self._call: str | None = None
+        """The call whose id was checked last: its next entries need no look at it."""
         self._turns: dict[str, asyncio.Lock] = {}
         self._slow: dict[str, int] = {}
         """Writes to a log that wait for a key: later ones queue behind them, so that order is kept."""
@@ -208,21 +211,25 @@ class Writer:
             raise ValueError(f"no entry: kind {draft.kind}, class {draft.class_}, {len(plain)} bytes of payload")
         if draft.actor not in self._known or draft.agent not in self._known:
             self._learn(draft)
-        if draft.call is not None and not entry.is_uuid7(draft.call):
-            raise ValueError(f"{draft.call!r} is no id of a call")
+        call = draft.call
+        if call is not self._call:
+            if call is not None and not entry.is_uuid7(call):
+                raise ValueError(f"{call!r} is no id of a call")
+            self._call = call
         random = self._draw()
         id = draft.id
         if id is None:
             id = self._ids.next(now, random[: entry.RANDOM])
         elif not entry.is_uuid7(id):
             raise ValueError(f"{id!r} is no id of an entry")
-        salt = random[entry.RANDOM : entry.RANDOM + entry.SALT]
+        salt, nonce = random[entry.RANDOM : _SALTED], random[_SALTED:]
+        committed, sealed = entry.close(aead, nonce, salt, plain, head.associated + id.encode())
         leaf = Leaf(
             draft.actor,
             draft.agent,
-            draft.call,
+            call,
             draft.class_,
-            entry.commit(salt, plain),
+            committed,
             daykey,
             draft.generation,
             draft.hop,
@@ -235,9 +242,9 @@ class Writer:
             now,
             1,
         )
-        sealed = entry.seal(aead, random[-entry.NONCE :], salt, plain, head.associated + id.encode())
         head.classes.add(draft.class_)
-        return Mark(head, head.next_index, leaf, entry.leaf_bytes(leaf), sealed, payload)
+        data = entry.leaf_bytes(leaf)
+        return Mark(head, head.next_index, leaf, data, sealed, payload, len(data) + len(sealed))
 
     def _opening(self, log: str) -> Draft:
         payload = RunOpened(deployment=self._deployment, software=f"sekimori/{__version__}")
