@@ -237,3 +237,18 @@ def test_the_prometheus_library_is_loaded_by_the_first_scrape_alone() -> None:
 def test_a_meter_has_no_dictionary_of_its_own() -> None:
     with pytest.raises(AttributeError):
         AgentMeter("a", "b").surprise = 1  # type: ignore[attr-defined]
+
+
+def test_a_histogram_of_somebody_else_is_read_at_each_scrape() -> None:
+    class Commits:
+        bounds = (0.001, 0.01)
+        counts = [3, 2, 1]
+        total = 0.5
+
+    metrics = Metrics()
+    metrics.histogram("commit_seconds", "Commits.", Commits)
+    found = scraped(metrics)
+    assert found['sekimori_commit_seconds_bucket{le="0.001"}'] == 3.0
+    assert found['sekimori_commit_seconds_bucket{le="0.01"}'] == 5.0
+    assert found['sekimori_commit_seconds_bucket{le="+Inf"}'] == 6.0
+    assert found["sekimori_commit_seconds_sum"] == 0.5

@@ -6,6 +6,7 @@ Everything is wired here by hand, once, and nowhere else; what is not passed to 
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 import time
@@ -105,10 +106,22 @@ async def run(settings: Settings, plane: Plane = "all", ready: Callable[[Running
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     async with running(settings, plane=plane) as deployment:
+        settle()
         if ready is not None:
             ready(deployment)
         await ended.wait()
     return 0
+
+
+def settle() -> None:
+    """Let the cycle collector leave alone what is here to stay, and look seldom at the rest.
+
+    A call makes no cycles: what it leaves is freed when it ends. Looked for after every 700 objects, cycles that are
+    not there cost a tenth of a call, and a look at all modules stalls everyone.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def recall(home: Home, budget: Budget) -> None:
@@ -170,6 +183,7 @@ def _metrics(home: Home) -> Metrics:
     metrics = Metrics()
     home.subscribe(lambda snapshot: metrics.configure((uid, *names) for uid, names in home.current.agents.items()))
     metrics.gauge("generation", "The committed generation.", lambda: home.snapshot.generation)
+    metrics.histogram("commit_seconds", "Journal commits, until durable.", lambda: home.ledger.commit_times)
     metrics.gauge("ledger_troubles", "What is wrong with the ledger; 0 is well.", lambda: len(home.ledger.troubles))
     return metrics
 

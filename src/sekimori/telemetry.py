@@ -18,9 +18,9 @@ import time
 import traceback
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -221,6 +221,7 @@ class Histogram:
     """Counts by upper bound, in seconds."""
 
     __slots__ = ("counts", "total")
+    bounds: Final = SECONDS
 
     def __init__(self) -> None:
         self.counts = [0] * (len(SECONDS) + 1)
@@ -229,6 +230,17 @@ class Histogram:
     def observe(self, seconds: float) -> None:
         self.counts[bisect_left(SECONDS, seconds)] += 1
         self.total += seconds
+
+
+class Timed(Protocol):
+    """What others count by upper bound, in seconds; one count more than there are bounds."""
+
+    @property
+    def bounds(self) -> Sequence[float]: ...
+    @property
+    def counts(self) -> list[int]: ...
+    @property
+    def total(self) -> float: ...
 
 
 class AgentMeter:
@@ -275,6 +287,7 @@ class Metrics:
         self.strangers: dict[str, int] = {}
         """Refused calls without a principal, by reason."""
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._histograms: dict[str, tuple[str, Callable[[], Timed]]] = {}
 
     def configure(self, agents: Iterable[tuple[str, str, str]]) -> None:
         """The agents of the current generation: (uid, tenant, agent), slugs. Figures of those that stay are kept."""
@@ -293,6 +306,10 @@ class Metrics:
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A figure read at each scrape, e.g. open connections. `name` without the `sekimori_` prefix."""
         self._gauges[name] = (text, value)
+
+    def histogram(self, name: str, text: str, value: Callable[[], Timed]) -> None:
+        """Seconds that somebody else counts, read at each scrape. `name` as for `gauge`."""
+        self._histograms[name] = (text, value)
 
     def render(self) -> tuple[str, bytes]:
         """(content type, body) of a scrape in Prometheus' text format."""
@@ -333,12 +350,16 @@ class Metrics:
             gauge = GaugeMetricFamily(f"sekimori_{name}", text)
             gauge.add_metric((), value())
             yield gauge
+        for name, (text, timed) in self._histograms.items():
+            histogram = HistogramMetricFamily(f"sekimori_{name}", text)
+            histogram.add_metric((), *_buckets(timed()))
+            yield histogram
 
 
-def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
+def _buckets(histogram: Timed) -> tuple[list[tuple[str, float]], float]:
     total = 0
     cumulative: list[tuple[str, float]] = []
-    for bound, count in zip((*map(str, SECONDS), "+Inf"), histogram.counts, strict=True):
+    for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
         total += count
         cumulative.append((bound, total))
     return cumulative, histogram.total

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
+from itertools import pairwise
 
 import pytest
 
 from sekimori.errors import Fault
-from sekimori.ledger.commit import Group, GroupCommit
+from sekimori.ledger.commit import Group, GroupCommit, Times
 
 
 class Book:
@@ -181,3 +182,28 @@ async def test_closing_waits_for_what_is_queued() -> None:
     await asyncio.gather(*tasks, closing)
     assert bench.durable == [b"x", b"y"]
     assert not bench.commit._thread.is_alive()
+
+
+async def test_times_count_the_commits_that_succeeded() -> None:
+    bench = Bench()
+    await bench.write(b"first")
+    await bench.write(b"second")
+    bench.book.fail = [OSError(errno.EIO, "broken")]
+    with pytest.raises(Fault):
+        await bench.write(b"third")
+    times = bench.commit.times
+    assert sum(times.counts) == 2
+    assert len(times.counts) == len(times.bounds) + 1
+    assert times.total > 0
+
+
+def test_times_fall_into_the_bucket_below_their_bound() -> None:
+    times = Times()
+    times.add(times.bounds[0])
+    times.add(times.bounds[7])
+    times.add(times.bounds[7] * 1.01)
+    times.add(3600.0)
+    assert (times.counts[0], times.counts[7], times.counts[8], times.counts[-1]) == (1, 1, 1, 1)
+    assert times.bounds[0] == 20e-6
+    assert times.bounds[-1] > 1.0
+    assert all(later / earlier == pytest.approx(1.25, rel=0.01) for earlier, later in pairwise(times.bounds))

@@ -7,6 +7,8 @@ every waiter, and lets what they write at once join before the next frame begins
 from __future__ import annotations
 
 import asyncio
+import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Thread
@@ -22,6 +24,25 @@ BATCH: Final = 1 << 20
 """Bytes after which a frame takes no further group."""
 QUEUE: Final = 64 << 20
 """Bytes that may wait for the disk."""
+
+
+_BOUNDS: Final = tuple(round(20e-6 * 1.25**step, 7) for step in range(50))
+
+
+class Times:
+    """How long commits took, in seconds: from the frame's first byte until it was durable."""
+
+    __slots__ = ("counts", "total")
+    bounds: Final = _BOUNDS
+    """Upper bounds of the buckets, 20 µs to about 1 s; one more bucket is above them all."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_BOUNDS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(_BOUNDS, seconds)] += 1
+        self.total += seconds
 
 
 class Group(Struct, gc=False):
@@ -59,6 +80,8 @@ class GroupCommit:
         self._work: SimpleQueue[list[Group] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="sekimori-journal", daemon=True)
         self._thread.start()
+        self.times = Times()
+        """Written by the journal's thread alone."""
         self.trouble: Fault | None = None
         """Why the last commit failed; None once one succeeds."""
 
@@ -116,7 +139,9 @@ class GroupCommit:
         while (batch := self._work.get()) is not None:
             segment, error = 0, None
             try:
+                began = time.perf_counter()
                 segment = self._journal.commit([entry for group in batch for entry in group.entries])
+                self.times.add(time.perf_counter() - began)
             except BaseException as raised:  # noqa: BLE001  handed to every waiter below
                 error = raised
             try:

@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 
 from sekimori.errors import Fault
 from sekimori.ledger import entry, read
-from sekimori.ledger.commit import Group, GroupCommit
+from sekimori.ledger.commit import Group, GroupCommit, Times
 from sekimori.ledger.disk import Disk, why
 from sekimori.ledger.entry import (
     KEY_ACCESS,
@@ -199,6 +199,11 @@ class Ledger:
         if self._writer.commit is not None and self._writer.commit.trouble is not None:
             found["journal"] = self._writer.commit.trouble
         return {**self._integrator.troubles, **found}
+
+    @property
+    def commit_times(self) -> Times:
+        """How long this process's commits took."""
+        return Times() if self._writer.commit is None else self._writer.commit.times
 
     async def close(self) -> None:
         """Close open pairs as interrupted, close the run in each log it wrote to, integrate, sign; then let go.
