@@ -7,9 +7,6 @@ them. What a step refuses it refuses by raising a `Refusal`; `Recording` makes t
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-
 from msgspec import Struct
 
 from sekimori.errors import Refused
@@ -41,34 +38,32 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
         grant = decide(at.books.snapshot(), principal, ask)
         record.reserved(at.budget.reserve(grant))  # left at the exit of `record`, whatever happens in between
         ask = record.screened(*screen_input(grant, ask))
-        async with aclosing(hops(at, grant, ask, record)) as authorised:
-            async for leave, hop in authorised:
-                answer = record.calling()
-                await at.providers.open(leave, hop, ask, answer)
-                if record.answered(answer).yields(hop):
-                    continue  # nothing is released yet, and the policy lets the next key try
-                await release(leave, answer, record)
-                break
-            else:
+        for first_seen in grant.routes:
+            hop = authorised(at, grant, ask, first_seen, record)
+            if hop is None:
                 raise record.exhausted()
+            leave, route = hop
+            await record.decided(leave, route)  # durable from here on: nothing leaves unrecorded
+            answer = record.calling()
+            await at.providers.open(leave, route, ask, answer)
+            if not record.answered(answer).yields(route):
+                return await release(leave, answer, record)
+            # Nothing is released yet, and the policy lets the next key try.
+        raise record.exhausted()
 
 
-async def hops(at: Gateway, grant: Grant, ask: Ask, record: Recording) -> AsyncGenerator[tuple[Grant, Route], None]:
-    """Each route of the grant, decided anew on the policy of its instant; its `Decided` is durable when yielded.
+def authorised(at: Gateway, grant: Grant, ask: Ask, first_seen: Route, record: Recording) -> tuple[Grant, Route] | None:
+    """A route of the grant, decided anew on the policy of this instant. Raises Refused where the first is not granted.
 
-    A fallback does not outlive the leave to use it: where the policy has ceased to grant it, the hops end.
+    A fallback does not outlive the leave to use it: None where the policy has ceased to grant it, and the hops end.
     """
-    for first_seen in grant.routes:
-        try:
-            leave, hop = again(at.books.snapshot(), grant.principal, ask, first_seen)
-        except Refused:
-            if first_seen is grant.routes[0]:
-                raise
-            return  # what the hop before brought is the answer
-        if not record.may_follow(leave):
-            return
-        await record.decided(leave, hop)
-        yield leave, hop
+    try:
+        leave, hop = again(at.books.snapshot(), grant.principal, ask, first_seen)
+    except Refused:
+        if first_seen is grant.routes[0]:
+            raise
+        return None  # what the hop before brought is the answer
+    return (leave, hop) if record.may_follow(leave) else None
 
 
 async def release(leave: Grant, answer: Answer, record: Recording) -> None:
