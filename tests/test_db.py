@@ -204,7 +204,8 @@ async def test_files_are_private(database: Database, tmp_path: Path) -> None:
 
 def scribble(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[4096 : 4096 * 3] = os.urandom(4096 * 2)
+    page = int.from_bytes(data[16:18], "big")  # https://sqlite.org/fileformat.html, 1.3.2
+    data[page : page * 3] = os.urandom(page * 2)
     path.write_bytes(data)
 
 
