@@ -200,3 +200,28 @@ def test_files_stay_readable() -> None:
 def test_names_say_what_is_inside() -> None:
     for name in modules():
         assert not {"utils", "util", "helpers", "helper", "manager", "common", "misc"} & set(name.split("."))
+
+
+def test_no_pattern_that_early_releases_of_python_3_11_get_wrong() -> None:
+    """CPython before 3.11.5 (Debian 12 has 3.11.2) miscompiles possessive quantifiers and atomic groups in alternations
+    and repeats (gh-106052): a path filter that used them let dot segments through there."""
+    import importlib
+    import re
+    from re import _parser  # type: ignore[attr-defined]
+
+    def operations(parsed: object) -> set[str]:
+        if isinstance(parsed, _parser.SubPattern | list | tuple):
+            return set().union(*(operations(one) for one in parsed))
+        return {str(parsed)} if type(parsed).__name__ == "_NamedIntConstant" else set()
+
+    seen = 0
+    for name in modules():
+        if not name or name.startswith(("demo", "sandbox.__main__", "cli.__main__")):
+            continue
+        for value in vars(importlib.import_module(f"sekimori.{name}")).values():
+            if isinstance(value, re.Pattern):
+                seen += 1
+                flags = value.flags & ~re.UNICODE if isinstance(value.pattern, bytes) else value.flags
+                found = operations(_parser.parse(value.pattern, flags))
+                assert not found & {"POSSESSIVE_REPEAT", "ATOMIC_GROUP"}, f"{name}: {value.pattern!r}"
+    assert seen > 20

@@ -289,8 +289,8 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "sekimori"}
 
 
-_USAGE: Final = re.compile(rb'"usage"\s*+:\s*+(?!null)')
-_ERROR: Final = re.compile(rb'"error"\s*+:\s*+(?!null)')
+_USAGE: Final = re.compile(rb'"usage"\s*:\s*(?!null|\s)')
+_ERROR: Final = re.compile(rb'"error"\s*:\s*(?!null|\s)')
 _MARKS: Final = ((b'"usage"', _USAGE), (b'"error"', _ERROR))
 _DONE: Final = b"[DONE]"
 

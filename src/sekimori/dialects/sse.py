@@ -16,7 +16,7 @@ EVENT_LIMIT: Final = 8 * 1024 * 1024
 """Bytes of one event: the most that is held while its end has not come."""
 
 # The blank line that ends an event. The groups are atomic: CRLF must never be taken for CR and a blank line.
-_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _LINES: Final = re.compile(rb"\r\n|\n|\r")
 _CR, _LF = b"\r\n"
 

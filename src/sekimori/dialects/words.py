@@ -33,14 +33,14 @@ _ERROR: Final = msgspec.json.Decoder(_Failed)
 # Each run is tried from its beginning alone (lookbehind) and never given back (possessive): time stays linear.
 _SECRETS: Final = re.compile(
     r"""
-      (?<![A-Za-z0-9_.\-])[A-Za-z0-9_.\-]*+\*{2,}[A-Za-z0-9_.*\-]*+              # a key masked by the provider itself
-    | \b(?:sk|pk|rk|gsk|xai|pplx|nvapi|hf|ghp|key|org|proj|user|acct|wrkspc)[-_][A-Za-z0-9_\-]{6,}+
-    | \b(?:AIza|AKIA|ASIA|ya29\.|eyJ)[A-Za-z0-9_.\-]{8,}+
+      (?<![A-Za-z0-9_.\-])[A-Za-z0-9_.\-]*\*{2,}[A-Za-z0-9_.*\-]*              # a key masked by the provider itself
+    | \b(?:sk|pk|rk|gsk|xai|pplx|nvapi|hf|ghp|key|org|proj|user|acct|wrkspc)[-_][A-Za-z0-9_\-]{6,}
+    | \b(?:AIza|AKIA|ASIA|ya29\.|eyJ)[A-Za-z0-9_.\-]{8,}
     | \b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b
-    | \b[Bb]earer\s++\S++
-    | (?<![A-Za-z0-9+/_=])[A-Za-z0-9+/_=]{32,}+                                  # no model's name is so long a word
-    | (?<![\w.+\-])[\w.+\-]++@[\w\-]++\.[\w.\-]++                              # mail addresses
-    | https?://\S++                                                             # may carry credentials or account ids
+    | \b[Bb]earer\s+\S+
+    | (?<![A-Za-z0-9+/_=])[A-Za-z0-9+/_=]{32,}                                  # no model's name is so long a word
+    | (?<![\w.+\-])[\w.+\-]+@[\w\-]+\.[\w.\-]+                              # mail addresses
+    | https?://\S+                                                             # may carry credentials or account ids
     """,
     re.VERBOSE | re.ASCII,
 )

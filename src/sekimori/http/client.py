@@ -28,7 +28,7 @@ __all__ = ["ClientLimits", "Connect", "Deadlines", "Pool", "Response"]
 Connect = Callable[[Origin, Callable[[], asyncio.Protocol]], Awaitable[tuple[asyncio.Transport, asyncio.Protocol]]]
 """Opens a transport to an origin (TLS included) and gives it the protocol. egress/dial implements it."""
 
-_START: Final = re.compile(r"[A-Z]{1,24}+ /[\x21\x22\x24-\x7e]*+")
+_START: Final = re.compile(r"[A-Z]{1,24} /[\x21\x22\x24-\x7e]*")
 _OURS: Final = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"connection", b"accept-encoding", b"upgrade", b"expect")
 )

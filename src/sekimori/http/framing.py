@@ -32,13 +32,13 @@ _SECRET: Final = frozenset(
 )
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-_FIELD: Final = re.compile(rb"(" + _TOKEN + rb"++):([^\x00-\x08\x0a-\x1f\x7f]*+)")
-_REQUEST_LINE: Final = re.compile(rb"([A-Z][A-Z\-_]{0,23}+) ([\x21-\x7e]++) HTTP/(?:1\.([01])|[0-9]\.[0-9])")
-_REQUEST_START: Final = re.compile(rb"[A-Z][A-Z\-_]{0,23}+(?: |$)")
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?")
-_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,8}+)(?:;[\t\x20-\x7e]{0,127}+)?\r\n")
-_LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,14}+")
-_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._\-]{1,255}+|\[[0-9A-Fa-f:.]{2,45}+\])(?::[0-9]{1,5}+)?")
+_FIELD: Final = re.compile(rb"(" + _TOKEN + rb"+):([^\x00-\x08\x0a-\x1f\x7f]*)")
+_REQUEST_LINE: Final = re.compile(rb"([A-Z][A-Z\-_]{0,23}) ([\x21-\x7e]+) HTTP/(?:1\.([01])|[0-9]\.[0-9])")
+_REQUEST_START: Final = re.compile(rb"[A-Z][A-Z\-_]{0,23}(?: |$)")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
+_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t\x20-\x7e]{0,127})?\r\n")
+_LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,14}")
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._\-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _SEGMENT: Final = (
     rb"(?!\.{1,2}(?:/|$))"  # no dot segments
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=:@\-]"
@@ -46,8 +46,8 @@ _SEGMENT: Final = (
     # no byte that UTF-8 never has.
     rb"|%(?:2[0-46-9A-CF]|3[A-F]|40|5[BDE]|60|7[BCD]|[89AB][0-9A-F]|C[2-9A-F]|[DE][0-9A-F]|F[0-4]))"
 )
-_PATH: Final = re.compile(rb"/(?:" + _SEGMENT + rb"++/)*+(?:" + _SEGMENT + rb"++)?+")
-_QUERY: Final = re.compile(rb"[\x21\x22\x24-\x5b\x5d-\x7e]*+")
+_PATH: Final = re.compile(rb"/(?:" + _SEGMENT + rb"+/)*(?:" + _SEGMENT + rb"+)?")
+_QUERY: Final = re.compile(rb"[\x21\x22\x24-\x5b\x5d-\x7e]*")
 
 
 class Malformed(Exception):
