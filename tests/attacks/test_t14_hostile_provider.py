@@ -27,7 +27,7 @@ from tests.attacks.attacker import (
 )
 from tests.egress.certificates import Authority
 from tests.flows.place import chat, chunk, completion, place
-from tests.http.wire import Wire
+from tests.http.wire import Wire, happens
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -206,10 +206,11 @@ async def test_an_endless_reply_is_cut_at_its_bound(tmp_path: Path, monkeypatch:
         b"HTTP/1.1 400 no\r\n": "upstream_refused",
         b"HTTP/1.1 500 no\r\n": "upstream_error",
     }
-    for head, reason in heads.items():
-        async with hostile(endless(head)) as port, place(tmp_path / reason) as here:
-            await lead_house_to(here, port)
-            code, _, body = await here.post("acme/y", chat())
+    async with place(tmp_path) as here:
+        for head, reason in heads.items():
+            async with hostile(endless(head)) as port:
+                await lead_house_to(here, port)
+                code, _, body = await here.post("acme/y", chat())
             assert code_of(body) == reason
             assert code >= 400
             assert sent < 60_000_000, "it was read far beyond its bound"
@@ -226,32 +227,34 @@ async def test_silence_at_any_point_ends_in_time(tmp_path: Path) -> None:
         "a stream that stops": (STREAM + piece(chunk("one ")), True),
         "a stream without an event": (STREAM, True),
     }
-    current: list[bytes] = []
-    played = asyncio.Event()
+    waiting: set[str] = set()
 
     async def provider(end: Wire) -> None:
-        await received(end)
-        end.send(current[-1])
+        asked = await received(end)
+        what = json.loads(asked.partition(b"\r\n\r\n")[2])["messages"][0]["content"]
+        end.send(silent[what][0])
         await end.writer.drain()
-        played.set()
+        waiting.add(what)
         await end.rest()
 
     async with hostile(provider) as port, place(tmp_path) as here:
         await lead_house_to(here, port)
         pool = here.running.pool
-        for what, (data, stream) in silent.items():
-            current.append(data)
-            played.clear()
-            call = asyncio.create_task(here.post("acme/y", chat(stream=stream)))
-            await asyncio.wait_for(played.wait(), 10)
-            clock: Callable[[], float] = pool.clock
-            for _ in range(40):
-                await asyncio.sleep(0.005)
-            pool.clock = lambda clock=clock: clock() + 130.0  # type: ignore[misc]
+        calls = {
+            what: asyncio.create_task(here.post("acme/y", chat(text=what, stream=stream)))
+            for what, (_, stream) in silent.items()
+        }
+        await happens(lambda: len(waiting) == len(silent))
+        for _ in range(50):
+            await asyncio.sleep(0)  # what was sent arrives: loopback, and one loop
+        assert not any(call.done() for call in calls.values())
+        clock: Callable[[], float] = pool.clock
+        pool.clock = lambda: clock() + 130.0
+        for what, call in calls.items():
             code, _, body = await asyncio.wait_for(call, 20)
             said = code_of(body) if code != 200 else json.loads(body.rstrip().split(b"data: ")[-1])["error"]["code"]
             assert said == "upstream_timeout", what
-        assert not here.running.pool.open or here.running.pool.idle == len(here.running.pool.open)
+        assert not pool.open
 
 
 async def test_a_drip_is_not_progress_for_ever(tmp_path: Path) -> None:

@@ -102,13 +102,10 @@ async def test_a_damaged_secret_stops_its_own_tenant_and_nobody_else(tmp_path: P
     chance = random.Random(18)
     damages: list[Callable[[Path], Any]] = [
         lambda path: flip(path, 0),
-        lambda path: flip(path, 8),
         lambda path: flip(path, 12),
-        lambda path: flip(path, 30),
         lambda path: flip(path, -1),
         lambda path: flip(path, chance.randrange(path.stat().st_size)),
         lambda path: path.write_bytes(path.read_bytes()[:-1]),
-        lambda path: path.write_bytes(path.read_bytes() + b"\0"),
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(SECRETS["clients/acme/own"].encode()),
         lambda path: path.unlink(),
