@@ -282,6 +282,29 @@ async def test_a_caller_that_leaves_before_the_answer_is_settled_too(tmp_path: P
         assert (settled.outcome, settled.status) == ("aborted", None)
 
 
+async def test_the_loan_of_a_key_ends_when_the_request_is_sent(tmp_path: Path) -> None:
+    loans: list[Any] = []
+    held: list[bool] = []
+
+    async def looks(request: Request, reply: Reply, body: dict[str, Any]) -> None:
+        held.append(loans[-1]._held is not None)
+        await answer_well(request, reply, body)
+
+    async with place(tmp_path) as here:
+        keys = here.running.home.keys
+        lend = keys.lend
+
+        def watched(*arguments: Any) -> Any:
+            loans.append(lend(*arguments))
+            return loans[-1]
+
+        keys.lend = watched  # type: ignore[method-assign]
+        here.provider.script = [looks]
+        assert (await here.post("acme/x", chat()))[0] == 200
+        keys.lend = lend  # type: ignore[method-assign]
+        assert held == [False], "the key was still on loan while the provider was thinking"
+
+
 async def test_a_call_that_cannot_be_recorded_never_leaves(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         ledger = here.running.home.ledger

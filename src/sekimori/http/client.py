@@ -84,6 +84,7 @@ class Pool:
         key = (origin, credential)
         connection = self._take(key) or await self._dial(key, times)
         connection.begin(head, body, method == "HEAD", times, end)
+        head, headers = b"", []  # they hold the credential, and an answer may be minutes away
         if on_sent is not None:
             try:
                 on_sent()

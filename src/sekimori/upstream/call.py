@@ -120,13 +120,20 @@ class Providers:
         )
         async with self._keys.lend(grant, route) as lent:
             answer.key_version = lent.version
-            headers = request_headers(provider, ask.dialect, lent.secret.reveal(), ask.headers)
             # Presumed sent until the edge knows better: a cancelled call must not count as one that never left.
             answer.sent = True
             try:
                 # Connections belong to one version of one key: neither another tenant nor a rotated key meets them.
+                # The head with the key in it is nobody's variable here, and the loan ends when it is sent.
                 answer.response = await self._pool.request(
-                    provider.origin, (route.key_uid, lent.version), "POST", path, headers, body, self._deadlines
+                    provider.origin,
+                    (route.key_uid, lent.version),
+                    "POST",
+                    path,
+                    request_headers(provider, ask.dialect, lent.secret.reveal(), ask.headers),
+                    body,
+                    self._deadlines,
+                    lent.give_back,
                 )
             except Upstream as failure:
                 answer.sent = failure.sent
