@@ -126,28 +126,35 @@ def settle() -> None:
 
 async def recall(home: Home, budget: Budget) -> None:
     """Count the admissions of the last minute that a former run made: a restart must not open the window anew."""
+    for name in home.ledger.logs():
+        if name != OPERATOR:
+            try:
+                await _recall(home, budget, name)
+            except Fault as fault:
+                # One tenant's damaged file must not keep the others from being served; only its own minute is lost.
+                home.log.warning("limits.unknown", tenant=name, text=fault.text, advice=fault.advice)
+
+
+async def _recall(home: Home, budget: Budget, name: str) -> None:
     now = home.now_ms()
     horizon = now - round(WINDOW * 1000)
-    for name in home.ledger.logs():
-        if name == OPERATOR:
-            continue
-        end, unsent, admitted = home.ledger.size(name), set[str](), list[tuple[str, str, int]]()
-        while end > 0:
-            start = max(0, end - 256)
-            entries = await home.ledger.entries(name, start, end)
-            for entry in reversed(entries):
-                leaf = entry.leaf
-                if leaf.kind == SETTLED and leaf.hop == 0 and leaf.call is not None:
-                    if isinstance(entry.payload, Settled) and entry.payload.outcome == "not_sent":
-                        unsent.add(leaf.call)
-                elif leaf.kind == DECIDED and leaf.hop == 0 and leaf.call is not None and leaf.time > horizon:
-                    admitted.append((leaf.call, leaf.agent or "", leaf.time))
-            end = start if entries and entries[0].leaf.time > horizon else 0
-        for call, agent, at in reversed(admitted):
-            if call not in unsent:
-                age = max(now - at, 0) / 1000
-                budget.recall(f"agent:{agent}", age)
-                budget.recall(f"tenant:{name}", age)
+    end, unsent, admitted = home.ledger.size(name), set[str](), list[tuple[str, str, int]]()
+    while end > 0:
+        start = max(0, end - 256)
+        entries = await home.ledger.entries(name, start, end)
+        for entry in reversed(entries):
+            leaf = entry.leaf
+            if leaf.kind == SETTLED and leaf.hop == 0 and leaf.call is not None:
+                if isinstance(entry.payload, Settled) and entry.payload.outcome == "not_sent":
+                    unsent.add(leaf.call)
+            elif leaf.kind == DECIDED and leaf.hop == 0 and leaf.call is not None and leaf.time > horizon:
+                admitted.append((leaf.call, leaf.agent or "", leaf.time))
+        end = start if entries and entries[0].leaf.time > horizon else 0
+    for call, agent, at in reversed(admitted):
+        if call not in unsent:
+            age = max(now - at, 0) / 1000
+            budget.recall(f"agent:{agent}", age)
+            budget.recall(f"tenant:{name}", age)
 
 
 def _providers(home: Home, settings: Settings, stack: AsyncExitStack) -> tuple[Pool, Providers]:

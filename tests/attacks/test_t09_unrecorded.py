@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from sekimori.control.arguments import Nothing
 from sekimori.errors import Fault, Upstream
 from sekimori.http.server import Reply, Request
 from sekimori.ledger import entry
@@ -316,3 +317,31 @@ async def test_a_damaged_home_is_named_with_the_fix_and_not_served_on(tmp_path: 
     async with back_up(here), serving(here):
         assert (await here.post("acme/x", chat()))[0] == 200
         await here.check_invariants()
+
+
+async def test_a_tenants_damaged_database_loses_nothing_and_stops_nobody_else(tmp_path: Path) -> None:
+    async with place(tmp_path, check=False) as here:
+        assert (await here.post("acme/x", chat()))[0] == 200
+        uid = str(here.running.home.snapshot.uid("tenant/acme"))
+    [path] = [one for one in (here.home / "tenants").rglob("*.sqlite") if uid in str(one)]
+    whole = path.read_bytes()
+    made = 1
+    for damaged in (b"", b"\0" * len(whole), whole[:5000], whole[:4096] + os.urandom(len(whole) - 4096)):
+        path.write_bytes(damaged)
+        before = len(here.provider.seen)
+        async with back_up(here), serving(here):
+            assert (await here.post("globex/z", chat("globex-only")))[0] == 200
+            code, _, body = await here.post("acme/x", chat())
+            assert code == 200 or (code, code_of(body)) == (503, "ledger_unavailable")
+            assert len(here.provider.seen) == before + 1 + (code == 200)
+            made += code == 200
+            [finding] = [one for one in (await here.verb("doctor", Nothing()))["findings"] if one["what"] == "database"]
+            assert finding["state"] == "fault"
+            assert finding["fix"]
+        for extra in ("-wal", "-shm"):
+            path.with_name(path.name + extra).unlink(missing_ok=True)
+        path.write_bytes(whole)
+    async with back_up(here), serving(here):
+        assert (await here.post("acme/x", chat()))[0] == 200
+        await here.check_invariants()
+        assert len(await here.of_kind("acme", entry.DECIDED)) == made + 1

@@ -86,6 +86,10 @@ PLAIN: dict[str, tuple[bytes, str]] = {
         OK + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(gzip.compress(GOOD)) + gzip.compress(GOOD),
         "upstream_malformed",
     ),
+    "plain text that says it is gzip": (
+        OK + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(GOOD) + GOOD,
+        "upstream_malformed",
+    ),
     "gzip that does not say so": (whole(gzip.compress(GOOD)), "upstream_malformed"),
     "an empty 200": (whole(b""), "upstream_malformed"),
     "a 204": (b"HTTP/1.1 204 No Content\r\n\r\n", "upstream_error"),
