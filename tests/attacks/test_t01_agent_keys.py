@@ -17,6 +17,7 @@ from sekimori.identity import apikey
 from sekimori.ledger import entry
 from tests.attacks.attacker import CHAT, MESSAGES, VERSION, Clock, bearer, call_bytes, control, get, wire
 from tests.flows.place import EVENTS, JSON, USAGE_EVENT, Place, chat, chunk, place, serving
+from tests.http.wire import happens
 
 NAMED = ("x-request-id", "x-sekimori-record", "date")
 
@@ -128,6 +129,26 @@ async def test_revocation_bites_on_the_next_request_whatever_connection_it_comes
         assert len(here.provider.seen) == 2
     async with serving(here):
         assert (await tried(here, key))[0] == 401, "a restart forgot a revocation"
+
+
+async def test_a_call_begun_before_a_revocation_and_ended_after_it_is_not_carried_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thief who expects to be found out sends the heads of many calls and keeps their bodies back."""
+    clock = Clock(monkeypatch)
+    async with place(tmp_path) as here:
+        await here.issue("acme", "y", expires_in="30m")
+        async with wire(here.running.gateway_port) as revoked, wire(here.running.gateway_port) as expired:
+            for agent, end in (("acme/x", revoked), ("acme/y", expired)):
+                whole = call_bytes(here.keys[agent])
+                end.send(whole[:-5])
+            await happens(lambda: here.running.gateway.requests_in_flight == 2)
+            await here.verb("apikey revoke", Revoke(id=here.key_ids["acme/x"]))
+            clock.ahead_s = 1801.0
+            for agent, end in (("acme/x", revoked), ("acme/y", expired)):
+                end.send(call_bytes(here.keys[agent])[-5:])
+                assert (await end.reply())[0] == 401, agent
+        assert here.provider.seen == []
 
 
 async def test_an_agent_that_is_made_again_does_not_bring_its_old_keys_back(tmp_path: Path) -> None:

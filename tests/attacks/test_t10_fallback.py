@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sekimori.control.arguments import Path as KeyPath
+from sekimori.control.arguments import Revoke
 from sekimori.control.owner import Failed
 from sekimori.http.client import Deadlines
 from sekimori.http.server import Reply, Request
@@ -124,6 +125,8 @@ async def test_each_hop_is_decided_on_the_policy_of_its_own_instant(tmp_path: Pa
             if "frozen" in what:
                 await here.verb("key unfreeze", KeyPath(path="operator/house"))
             assert await called(here, status(429)) == [OWN, HOUSE], f"after: {what}"
+        revoked = here.verb("apikey revoke", Revoke(id=here.key_ids["acme/x"]))
+        assert await called(here, meanwhile(revoked)) == [OWN], "a revoked agent was moved on to the operator's key"
 
 
 async def test_what_is_kept_at_a_provider_never_changes_keys(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def authorised(at: Gateway, grant: Grant, ask: Ask, first_seen: Route, record: R
     A fallback does not outlive the leave to use it: None where the policy has ceased to grant it, and the hops end.
     """
     try:
+        # Again: a body, or the hop before, may have taken minutes in which the caller's key was revoked.
+        at.index.require(grant.principal.credential, at.books.clock.now_ms())
         leave, hop = again(at.books.snapshot(), grant.principal, ask, first_seen)
     except Refused:
         if first_seen is grant.routes[0]:

@@ -128,6 +128,10 @@ class KeyIndex:
         hashed = self._hashes.get(id)
         return None if hashed is None else self._known[hashed].credential
 
+    def require(self, id: str, now_ms: int) -> None:
+        """Passes while the credential of an id is in force. Raises Refused credential_revoked or credential_expired."""
+        _require(self.get(id), now_ms)
+
     def find(self, key: bytes) -> _Known | None:
         """The entry of a key as it is sent."""
         for pepper in self._peppers:
@@ -178,12 +182,15 @@ def authenticate(headers: Headers, query: str, index: KeyIndex, now_ms: int) -> 
     known = index.find(key) if len(key) == apikey.LENGTH else None
     if known is None:
         _refuse_unknown(key)
-    credential = known.credential
-    if credential.revoked:
+    _require(known.credential, now_ms)
+    return known.principal
+
+
+def _require(credential: Credential | None, now_ms: int) -> None:
+    if credential is None or credential.revoked:
         raise Refused("credential_revoked", NOT_VALID, advice=SHOWN_ONCE)
     if credential.expires_ms is not None and now_ms >= credential.expires_ms:
         raise Refused("credential_expired", "The API key has expired.", advice=SHOWN_ONCE)
-    return known.principal
 
 
 def _refuse_unknown(key: bytes) -> NoReturn:
