@@ -98,6 +98,18 @@ async def test_no_form_of_smuggling_gets_a_second_call_through(tmp_path: Path) -
         assert [body["messages"][0]["content"] for _, _, body in here.provider.seen] == ["hello", "second"]
 
 
+async def test_a_body_without_a_length_is_no_body_and_no_second_call(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        hidden = call_bytes(here.keys["acme/y"], "smuggled")
+        for behind in (BODY, BODY + hidden, b"\r\n" + hidden, b" " + hidden, b"0\r\n\r\n" + hidden):
+            async with wire(here.running.gateway_port) as end:
+                end.send(call_bytes(here.keys["acme/x"], length=False).partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + behind)
+                got = await end.ended()
+                assert got.startswith(b"HTTP/1.1 4")
+                assert b"HTTP/1.1 2" not in got
+        assert here.provider.seen == []
+
+
 async def test_a_path_has_one_spelling(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         key = here.keys["acme/x"]
