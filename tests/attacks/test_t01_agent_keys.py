@@ -203,6 +203,31 @@ async def test_a_flood_of_guesses_costs_an_entry_and_keeps_nobody_out(tmp_path: 
         assert 'sekimori_strangers_total{reason="credential_unknown"} 150.0' in figures
 
 
+async def test_one_who_leaves_takes_nobodys_answer_along(tmp_path: Path) -> None:
+    """Refusals of one reason share an entry; whoever made the first of them may be gone before it is written."""
+    async with place(tmp_path) as here:
+        ledger = here.running.home.ledger
+        write, begun, go = ledger.write, asyncio.Event(), asyncio.Event()
+
+        async def slow(*drafts: Any) -> list[str]:
+            begun.set()
+            await go.wait()
+            return await write(*drafts)
+
+        ledger.write = slow  # type: ignore[method-assign]
+        guess = apikey.mint(os.urandom(32))
+        async with wire(here.running.gateway_port) as first:
+            first.send(call_bytes(guess))
+            await asyncio.wait_for(begun.wait(), 10)
+            others = [asyncio.create_task(tried(here, guess)) for _ in range(8)]
+            await happens(lambda: here.running.gateway.requests_in_flight == 9)
+        await happens(lambda: here.running.gateway.requests_in_flight == 8)
+        go.set()
+        assert [code for code, _, _ in await asyncio.gather(*others)] == [401] * 8
+        ledger.write = write  # type: ignore[method-assign]
+        assert len(await here.of_kind("operator", entry.REFUSED)) == 1
+
+
 async def test_a_store_that_is_gone_lets_nobody_in(tmp_path: Path) -> None:
     async with place(tmp_path, check=False) as here:
         for path in (here.home / "deployment.sqlite", here.home / "vault" / "vault.json"):

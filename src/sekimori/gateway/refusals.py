@@ -86,17 +86,25 @@ class Refusals:
         fresh = _Window(log, agent, actor, payload, asked.generation, loop.create_future(), now)
         self._windows[key] = fresh
         loop.call_later(WINDOW_MS / 1000, self._close_window, key, fresh)
+        task = loop.create_task(self._write_first(key, fresh, asked.call))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        # Shielded: that the first one leaves must not tell the others that nothing was recorded.
+        return await asyncio.shield(fresh.id)
+
+    async def _write_first(self, key: tuple[str, str | None, str], window: _Window, call: str) -> None:
         try:
-            [entry] = await self._ledger.write(self._draft(fresh, payload, asked.call))
+            [entry] = await self._ledger.write(self._draft(window, window.first, call))
         except BaseException as error:
             # Those who wait on this window must not be told an id that was never durable.
             self._windows.pop(key, None)
             fault = error if isinstance(error, Fault) else Fault("ledger_unavailable", "The refusal was not recorded.")
-            fresh.id.set_exception(fault)
-            fresh.id.exception()  # mark as seen: nobody may be waiting
-            raise
-        fresh.id.set_result(entry)
-        return entry
+            window.id.set_exception(fault)
+            window.id.exception()  # mark as seen: nobody may be waiting
+            if error is not fault:
+                raise
+        else:
+            window.id.set_result(entry)
 
     async def close(self) -> None:
         """Write every open count. Call before the ledger closes."""
