@@ -2,8 +2,8 @@
 
 `lend` is the only way to a provider key. It answers a grant and one of its routes, asks again who owns the key and
 whose server it would go to, and gives the plaintext until its block is left. What is decrypted stays in memory for at
-most a minute and goes at once when its key is rotated, frozen or destroyed: a look-up that was under way meanwhile
-starts over rather than bring the old key back.
+most a minute and goes at once when its key is rotated, frozen or destroyed: a look-up that read the disk before a
+change and ends after it starts over rather than bring the old key back.
 
 Keys are known by uid. Which slug a tenant's uid has, who may ask and what is recorded is `control/changes`' business.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,8 +40,6 @@ CACHE_SECONDS: Final = 60.0
 
 _INDEX: Final = ("index", "index", "1")
 _PEPPER: Final = ("pepper", "api-keys")
-_ATTEMPTS: Final = 8
-
 T = TypeVar("T")
 
 
@@ -52,6 +51,18 @@ class _Held(Struct, frozen=True):
     owner_uid: str
     version: int
     until: float
+
+
+class _Changes(Struct):
+    """How far the changes to one owner's keys have come, each by its number. What was read at `made` is current when
+    it includes every change that is `told`, and stays so (may be kept) when it includes every one that is `begun`."""
+
+    begun: int = 0
+    """Handed to the vault's thread. Of the event loop."""
+    made: int = 0
+    """Ended on the disk, well or not. Of the vault's thread."""
+    told: int = 0
+    """Its caller has heard of it. Of the event loop."""
 
 
 class Lent:
@@ -117,8 +128,7 @@ class Keys:
         self._indexes: dict[str, Index] = {}
         self._stopped: set[str] = set()
         """Uids that are frozen or gone here and now, whatever the disk says."""
-        self._changes = 0
-        """Counts changes; a look-up during which it moved starts over."""
+        self._changes: defaultdict[str, _Changes] = defaultdict(_Changes)
         self._fetching: dict[str, asyncio.Lock] = {}
         self.signers = Signers(store, deployment, self._run, random)
         self.days = DayKeys(store, self._run, random)
@@ -195,42 +205,52 @@ class Keys:
         owner, uid = route.key_owner_uid, route.key_uid
         lock = self._fetching.setdefault(uid, asyncio.Lock())
         async with lock:  # of many calls that miss at once, one reads
-            for _ in range(_ATTEMPTS):
-                seen = self._changes
+            while True:
                 held = self._held.get(uid)
                 if held is None or self._clock() >= held.until:
-                    held = await self._decrypt(owner, uid)
-                if self._changes != seen:
-                    continue
-                if held is None or held.path != route.key or held.owner_uid != owner:
-                    break
-                if self._held.get(uid) is not held:
-                    self._held[uid] = held
-                    asyncio.get_running_loop().call_later(CACHE_SECONDS, self._expire, uid, held)
-                return held
-        raise Fault(
-            "key_unavailable",
-            "The provider key for this call is frozen, or is not there.",
-            advice="See `sekimori key list`; put or unfreeze it.",
-        )
+                    made, held = await self._decrypt(owner, uid)
+                    changes = self._changes[owner]
+                    if made < changes.told:
+                        continue  # an older key than somebody was told of; each time round a change came to its end
+                    if held is not None and made == changes.begun:
+                        self._held[uid] = held
+                        asyncio.get_running_loop().call_later(CACHE_SECONDS, self._expire, uid, held)
+                if held is not None and uid not in self._stopped and held.path == route.key and held.owner_uid == owner:
+                    return held
+                raise Fault(
+                    "key_unavailable",
+                    "The provider key for this call is frozen, or is not there.",
+                    advice="See `sekimori key list`; put or unfreeze it.",
+                )
 
-    async def _decrypt(self, owner: str, uid: str) -> _Held | None:
-        """None where the key is not to be had; Fault where the store cannot tell."""
+    async def _decrypt(self, owner: str, uid: str) -> tuple[int, _Held | None]:
+        """(changes that are included, the key or None where it is not to be had); Fault where the store cannot tell."""
+        changes = self._changes[owner]
+
+        def work() -> tuple[int, KeyInfo | None, bytes]:
+            # Of one piece, for changes are made on this thread: index and secret belong together.
+            info = by_uid(self._load_index(owner), uid)
+            if info is None or info.frozen:
+                return changes.made, None, b""
+            return changes.made, info, self._store.get(owner, "secret", uid, str(info.version))
+
         try:
-            info = by_uid(await self._index(owner), uid)
-            if info is None or info.frozen or uid in self._stopped:
-                return None
-            value = await self._run(self._store.get, owner, "secret", uid, str(info.version))
+            made, info, value = await self._run(work)
         except FileNotFoundError:
-            # Rotated while we looked: the caller sees that something changed and starts over.
-            return None
+            raise Fault(
+                "key_unavailable",
+                "The provider key for this call is not where it was stored.",
+                advice="The operator finds the cause with `sekimori doctor`.",
+            ) from None
         except VaultFault as fault:
             raise Fault(
                 "key_unavailable",
                 "The provider key for this call cannot be opened.",
                 advice="The operator finds the cause with `sekimori doctor`.",
             ) from fault
-        return _Held(Secret(value), info.path, owner, info.version, self._clock() + CACHE_SECONDS)
+        if info is None:
+            return made, None
+        return made, _Held(Secret(value), info.path, owner, info.version, self._clock() + CACHE_SECONDS)
 
     def _expire(self, uid: str, held: _Held) -> None:
         if self._held.get(uid) is held:
@@ -261,7 +281,7 @@ class Keys:
             self._store.put(owner_uid, "secret", uid, "1", secret.reveal())
             return msgspec.structs.replace(index, keys=(*index.keys, info)), info
 
-        return await self._change(owner_uid, None, change)
+        return await self._change(owner_uid, uid, change)
 
     async def rotate(self, owner_uid: str, path: str, secret: Secret, actor: str) -> KeyInfo:
         """Store a new version. On return only the new one is lent, and the old one is gone from disk and memory.
@@ -327,14 +347,17 @@ class Keys:
         return at(await self._index(owner_uid), path)
 
     async def _index(self, owner: str) -> Index:
-        found = self._indexes.get(owner)
-        while found is None:
-            seen = self._changes
-            found = await self._run(self._load_index, owner)
-            if self._changes != seen:
-                found = self._indexes.get(owner)
-            else:
-                self._indexes[owner] = found
+        changes = self._changes[owner]
+
+        def work() -> tuple[int, Index]:
+            return changes.made, self._load_index(owner)
+
+        while (found := self._indexes.get(owner)) is None:
+            made, index = await self._run(work)
+            if made == changes.begun:
+                self._indexes[owner] = index
+            if made >= changes.told:
+                return index
         return found
 
     def _load_index(self, owner: str) -> Index:
@@ -354,7 +377,7 @@ class Keys:
                 ) from None
             return Index()
 
-    async def _change(self, owner: str, uid: str | None, change: Callable[[Index], tuple[Index, KeyInfo]]) -> KeyInfo:
+    async def _change(self, owner: str, uid: str, change: Callable[[Index], tuple[Index, KeyInfo]]) -> KeyInfo:
         """Change an owner's index: read what the disk has, change it, write it. The write of the index decides.
 
         Whatever happens, also cancellation, memory forgets: it must not say what the disk does not.
@@ -366,10 +389,27 @@ class Keys:
             self._sweep(owner, index)
             return info
 
+        return await self._make(owner, uid, work)
+
+    async def _make(self, owner: str, uid: str | None, work: Callable[[], T]) -> T:
+        """Do what changes an owner's keys, on the vault's thread; `uid` is the key that it is about, None for all."""
+        changes = self._changes[owner]
+        changes.begun += 1
+        number = changes.begun
+
+        def counted() -> T:
+            try:
+                return work()
+            finally:
+                changes.made = number  # the thread takes them in the order in which they were begun
+
         self._forget(owner, uid)
         try:
-            return await self._run(work)
+            return await self._run(counted)
         finally:
+            # A caller that left was told nothing: the change may still be waiting for its turn.
+            if changes.made >= number:
+                changes.told = max(changes.told, number)
             self._forget(owner, uid)
 
     def _sweep(self, owner: str, index: Index) -> None:
@@ -380,10 +420,12 @@ class Keys:
                 self._store.remove(owner, "secret", uid, version)
 
     def _forget(self, owner: str, uid: str | None) -> None:
-        self._changes += 1
         self._indexes.pop(owner, None)
         if uid is not None:
             self._held.pop(uid, None)
+            return
+        for held_uid in [held_uid for held_uid, held in self._held.items() if held.owner_uid == owner]:
+            del self._held[held_uid]
 
     # -- owners and the key-encryption key -------------------------------------------------------------------------
 
@@ -401,17 +443,7 @@ class Keys:
                 self.days.forget(owner_uid)
                 self.signers.forget(owner_uid)
 
-        self._forget_owner(owner_uid)
-        try:
-            await self._run(work)
-        finally:
-            self._forget_owner(owner_uid)
-
-    def _forget_owner(self, owner: str) -> None:
-        self._changes += 1
-        self._indexes.pop(owner, None)
-        for uid in [uid for uid, held in self._held.items() if held.owner_uid == owner]:
-            del self._held[uid]
+        await self._make(owner_uid, None, work)
 
     @property
     def kek_id(self) -> str:
