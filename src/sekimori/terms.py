@@ -15,8 +15,8 @@ from msgspec import Raw, Struct
 OPERATOR = "operator"
 """Owner of what belongs to the company that runs Sekimori; reserved as a tenant name."""
 
-Dialect = Literal["openai", "anthropic"]
-Operation = Literal["chat", "count_tokens"]
+Dialect = Literal["openai", "anthropic", "gemini"]
+Operation = Literal["chat", "responses", "embeddings", "count_tokens"]
 Scope = Literal["read", "write", "admin"]
 Headers = list[tuple[bytes, bytes]]
 """Header fields in order; names in lower case, values without surrounding white space."""
@@ -35,6 +35,32 @@ class Principal(Struct, frozen=True):
     credential: str
     """The public id of the API key (never the key itself)."""
     scopes: frozenset[Scope]
+
+
+class Named(Struct, frozen=True, gc=False):
+    """What the target of a request says of the call, in the dialects whose paths do."""
+
+    model: str = ""
+    """The model, where the path names it (Gemini) or the deployment (Azure callers); else the body does."""
+    stream: bool = False
+    """The path asks for a stream."""
+    array: bool = False
+    """The stream is asked for as one JSON array and not as server-sent events (Gemini without `alt=sse`)."""
+
+
+NOTHING_NAMED = Named()
+
+
+class Tags(Struct, frozen=True, gc=False):
+    """Whom and what a call is for, as its caller says: for usage, never for deciding."""
+
+    end_user: str = ""
+    session: str = ""
+    tags: tuple[str, ...] = ()
+    """Cost tags, sorted, each once."""
+
+
+NO_TAGS = Tags()
 
 
 class Ask(Struct, frozen=True, gc=False):
@@ -59,6 +85,13 @@ class Ask(Struct, frozen=True, gc=False):
     """Caller's headers that the registry lets travel to the provider."""
     size: int = 0
     """Bytes of the body as received."""
+    objects: tuple[tuple[str, str], ...] = ()
+    """Objects kept at the provider that the ask names: (id, the place where it stands)."""
+    fetches: tuple[tuple[str, str], ...] = ()
+    """URLs that the provider would fetch: (URL, the place where it stands)."""
+    tags: Tags = NO_TAGS
+    array: bool = False
+    """The stream is asked for as one JSON array (Gemini dialect)."""
 
 
 class Origin(Struct, frozen=True):
@@ -106,6 +139,8 @@ class Route(Struct, frozen=True):
     """The model's name as the provider knows it."""
     yields: frozenset[Condition] = frozenset()
     """Answers of this hop that let the next one try (empty on the last)."""
+    stores: bool = False
+    """Whether the provider may keep what is said: the agent has the capability and the key is its tenant's own."""
 
 
 class Limits(Struct, frozen=True):

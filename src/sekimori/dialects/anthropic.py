@@ -23,7 +23,7 @@ from sekimori.dialects.strict import read_object
 from sekimori.dialects.words import ErrorEvent, error_of, failure, of_status, reply_headers, words
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.meter.usage import of_anthropic
-from sekimori.terms import Ask, Dialect, Headers, Operation, Usage
+from sekimori.terms import NOTHING_NAMED, Ask, Dialect, Headers, Named, Operation, Usage
 
 NAME: Final[Dialect] = "anthropic"
 
@@ -66,7 +66,7 @@ _TYPES: Final = {
 }
 
 
-def read_ask(operation: Operation, body: bytes, headers: Headers) -> Ask:
+def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named = NOTHING_NAMED) -> Ask:
     """The ask that a body and its headers hold.
 
     Raises Refused `malformed_json`, `bad_request` or `unknown_field` naming the place.
@@ -253,7 +253,7 @@ def _read_headers(found: Found, headers: Headers) -> tuple[tuple[bytes, bytes], 
     return tuple(kept)
 
 
-def upstream_body(ask: Ask, model: str, *, include_usage: bool = False) -> bytes:
+def upstream_body(ask: Ask, model: str, *, include_usage: bool = False, stores: bool = False) -> bytes:
     """The body for the provider: the caller's own bytes of every member but `model`, the provider's name for it."""
     members = dict(ask.members)
     members["model"] = Raw(_encode(model))

@@ -23,7 +23,7 @@ from sekimori.dialects.strict import read_object
 from sekimori.dialects.words import ErrorEvent, error_of, failure, of_status, reply_headers, words
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.meter.usage import of_openai
-from sekimori.terms import Ask, Condition, Dialect, Headers, Operation, Usage
+from sekimori.terms import NOTHING_NAMED, Ask, Condition, Dialect, Headers, Named, Operation, Usage
 
 NAME: Final[Dialect] = "openai"
 
@@ -60,9 +60,11 @@ class ReplyFacts(Struct, frozen=True):
     """Why the (first) answer ended; empty where that is not told in few words."""
     model: str = ""
     """The model that answered, by the provider's name."""
+    minted: tuple[str, ...] = ()
+    """Ids of the objects that the provider keeps from now on."""
 
 
-def read_ask(operation: Operation, body: bytes, headers: Headers) -> Ask:
+def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named = NOTHING_NAMED) -> Ask:
     """The ask that a body holds. `headers` are not looked at: none of a caller's travel in this dialect.
 
     Raises Refused `malformed_json`, `bad_request` or `unknown_field` naming the place, `unsupported_operation`.
@@ -98,7 +100,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers) -> Ask:
     return Ask(
         dialect=NAME,
         operation=operation,
-        model=text_of(value, "model"),
+        model=named.model or text_of(value, "model"),
         stream=stream,
         members=members,
         needs=frozenset(found.places),
@@ -221,10 +223,11 @@ def _wants_usage(value: dict[str, Any]) -> bool:
     return flag_of(options, "include_usage")
 
 
-def upstream_body(ask: Ask, model: str, *, include_usage: bool = True) -> bytes:
+def upstream_body(ask: Ask, model: str, *, include_usage: bool = True, stores: bool = False) -> bytes:
     """The body for the provider: the caller's own bytes of every member but `model`, the provider's name for it.
 
-    `include_usage`: of a stream whose caller did not ask, ask for the usage event.
+    `include_usage`: of a stream whose caller did not ask, ask for the usage event. `stores` changes nothing: a chat
+    completion is kept only where its ask says so, which is judged before.
     """
     members = dict(ask.members)
     members["model"] = Raw(_encode(model))

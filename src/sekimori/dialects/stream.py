@@ -30,7 +30,18 @@ ERROR: Final = 3
 class EventStream:
     """What the dialects' streams share. `feed` what arrives, release what it returns, then `final`."""
 
-    __slots__ = ("_before", "_cutter", "_last", "complete", "error", "final", "hide_usage", "started", "usage")
+    __slots__ = (
+        "_before",
+        "_cutter",
+        "_last",
+        "complete",
+        "error",
+        "final",
+        "hide_usage",
+        "minted",
+        "started",
+        "usage",
+    )
 
     def __init__(self, hide_usage: bool = False) -> None:
         self.hide_usage = hide_usage
@@ -44,6 +55,8 @@ class EventStream:
         """By the provider's own figures; None while they are not known in full."""
         self.error: ErrorEvent | None = None
         """The provider ended the stream by an error event."""
+        self.minted: tuple[str, ...] = ()
+        """Ids of the objects that the provider keeps from now on."""
         self._cutter = Cutter()
         self._before = b""  # comments and pings, held until there is an answer to release them with
         self._last = RELEASE  # what was done with the event before: half a CRLF goes the same way

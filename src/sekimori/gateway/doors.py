@@ -1,7 +1,8 @@
 """The doors of the gateway: which method and path mean what, and in which dialect a refusal is spoken.
 
-A door is a row of a table. Paths are matched as received, byte for byte: the edge accepts only canonical ones, so
-there is no second spelling of a door that a rule in front of it could miss.
+A door is a row of a table; in some dialects the path names the model, too. Paths are matched as received, byte for
+byte: the edge accepts only canonical ones, so there is no second spelling of a door that a rule in front of it could
+miss.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from sekimori.dialects import anthropic, openai
+from sekimori.dialects.speech import SPEECH, VOICE
 from sekimori.errors import Refusal
 from sekimori.meter.budget import Figures, RateLimited
-from sekimori.terms import Ask, Dialect, Headers, Operation
+from sekimori.terms import NOTHING_NAMED, Ask, Dialect, Headers, Named, Operation
 
 
 class Door(Struct, frozen=True):
@@ -24,18 +25,17 @@ class Door(Struct, frozen=True):
 
     dialect: Dialect
     operation: Operation
+    named: Named = NOTHING_NAMED
 
     @property
     def speech(self) -> ModuleType:
-        return SPEECH[self.dialect]
+        return SPEECH[self.dialect, self.operation]
 
     def read(self, body: bytes, headers: Headers) -> Ask:
         """The ask that a body holds. Raises Refused `malformed_json`, `unknown_field`, … naming the member."""
-        ask: Ask = self.speech.read_ask(self.operation, body, headers)
+        ask: Ask = self.speech.read_ask(self.operation, body, headers, self.named)
         return ask
 
-
-SPEECH: Final[dict[Dialect, ModuleType]] = {"openai": openai, "anthropic": anthropic}
 
 CALLS: Final[dict[str, Door]] = {
     "/v1/chat/completions": Door("openai", "chat"),
@@ -45,6 +45,11 @@ CALLS: Final[dict[str, Door]] = {
 MODELS: Final = "/v1/models"
 
 
+def door_of(path: str, query: str) -> Door | None:
+    """The door at a path; None where there is none. `query` is what follows the `?`."""
+    return CALLS.get(path)
+
+
 def dialect_of(target: str | None) -> Dialect:
     """In which dialect to refuse what came to `target`, known or not."""
     return "anthropic" if target is not None and target.startswith("/v1/messages") else "openai"
@@ -52,7 +57,7 @@ def dialect_of(target: str | None) -> Dialect:
 
 def refuse(dialect: Dialect, refusal: Refusal, headers: Headers) -> tuple[int, Headers, bytes]:
     """The refusal as the dialect's own error, so that its SDK raises its own exception."""
-    status, own, body = SPEECH[dialect].refusal(refusal)
+    status, own, body = VOICE[dialect].refusal(refusal)
     if isinstance(refusal, RateLimited):
         own = own + figures_headers(dialect, refusal.figures, datetime.now(UTC))
     return status, own + headers, body

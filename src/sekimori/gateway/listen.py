@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from sekimori.dialects.speech import VOICE
 from sekimori.errors import Fault, Refusal, Refused
-from sekimori.gateway.doors import CALLS, MODELS, SPEECH, dialect_of, refuse
+from sekimori.gateway.doors import CALLS, MODELS, dialect_of, door_of, refuse
 from sekimori.gateway.refusals import Asked
 from sekimori.gateway.walk import Gateway, walk
 from sekimori.http.server import Reply, Request
@@ -33,7 +34,7 @@ class Listener:
         return not self.draining and "journal" not in self._at.books.ledger.troubles
 
     async def __call__(self, request: Request, reply: Reply) -> None:
-        door = CALLS.get(request.path)
+        door = door_of(request.path, request.query)
         if door is None:
             await self._read_only(request, reply)
         elif request.method != "POST":
@@ -74,9 +75,9 @@ class Listener:
             model = request.path.removeprefix(MODELS).removeprefix("/")
             if model:
                 known_model(snapshot, principal, dialect, model)
-                body = SPEECH[dialect].model_page(model)
+                body = VOICE[dialect].model_page(model)
             else:
-                body = SPEECH[dialect].models_page(offered(snapshot, principal, dialect))
+                body = VOICE[dialect].models_page(offered(snapshot, principal, dialect))
         except Refusal as refusal:
             await self._stranger(dialect, "models", refusal, reply, principal)
             return

@@ -331,6 +331,7 @@ def _hop(
         key_owner_uid=key.owner_uid,
         provider=contract,
         model=model,
+        stores="stored_state" in agent.capabilities and key.owner_uid != OPERATOR,
     )
 
 

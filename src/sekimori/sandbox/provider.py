@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from sekimori.dialects import anthropic, openai
+from sekimori.dialects.speech import SPEECH, VOICE
 from sekimori.dialects.strict import read_object
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.http.message import Reply, Request
@@ -42,7 +42,6 @@ OWNERS: Final[Headers] = [
     (b"set-cookie", b"__cf=sandbox"),
 ]
 _CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie"})
-_SPEECH: Final = {"openai": openai, "anthropic": anthropic}
 _DOORS: Final[dict[str, tuple[Dialect, str]]] = {
     "/v1/chat/completions": ("openai", "chat"),
     "/v1/messages": ("anthropic", "chat"),
@@ -67,7 +66,7 @@ class Total(Struct):
 def refuse(refusal: Refusal, target: str | None) -> tuple[int, Headers, bytes]:
     """A refusal in the dialect that the target suggests."""
     dialect: Dialect = "anthropic" if target is not None and target.startswith("/v1/messages") else "openai"
-    status, headers, body = _SPEECH[dialect].refusal(refusal)
+    status, headers, body = VOICE[dialect].refusal(refusal)
     return status, [*headers, MARK], body
 
 
@@ -114,7 +113,7 @@ class Provider:
 
     async def _models(self, request: Request, reply: Reply) -> None:
         _key(request)
-        speech = _SPEECH["anthropic" if request.all(b"anthropic-version") else "openai"]
+        speech = VOICE["anthropic" if request.all(b"anthropic-version") else "openai"]
         names = [PREFIX + name for name in SCENARIOS]
         wanted = request.path.removeprefix("/v1/models").removeprefix("/")
         if wanted and wanted not in names:
@@ -275,7 +274,7 @@ def _refusal(dialect: Dialect, name: str, key: str) -> tuple[int, Headers, bytes
         status=status,
         retry_after=7 if name in ("rate-limited", "overloaded") else None,
     )
-    status, headers, body = _SPEECH[dialect].refusal(refused)
+    status, headers, body = VOICE[dialect].refusal(refused)
     return status, [field for field in headers if field[0] != b"x-should-retry"], body
 
 
@@ -300,7 +299,7 @@ async def _broken_plain(name: str, heard: Heard, said: Said, reply: Reply) -> No
 
 
 async def _broken_stream(name: str, heard: Heard, said: Said, reply: Reply) -> None:
-    speech = _SPEECH[heard.dialect]
+    speech = SPEECH[heard.dialect, "chat"]
     whole = list(events(heard, said, figures(heard.dialect, said.usage)))
     await reply.start(200, [EVENTS, MARK])
     if name in ("error-first", "error-first-rate-limited"):

@@ -8,19 +8,17 @@ passes through.
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Final
 
-from sekimori.dialects import anthropic, openai
+from sekimori.dialects.speech import SPEECH
 from sekimori.dialects.stream import EventStream
 from sekimori.errors import Fault, Refusal, Upstream
 from sekimori.http.client import Deadlines, Pool, Response
-from sekimori.terms import Ask, Condition, Dialect, Grant, Route, Usage
+from sekimori.terms import Ask, Condition, Grant, Route, Usage
 from sekimori.upstream.catalog import ENTRIES, condition, request_headers, target
 from sekimori.upstream.route import CONDITION_OF, yields
 from sekimori.vault.keys import Keys
 
-DIALECTS: Final[dict[Dialect, ModuleType]] = {"openai": openai, "anthropic": anthropic}
 REPLY_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of a plain reply, which is held whole until its record is durable."""
 ERROR_LIMIT: Final = 256 * 1024
@@ -115,8 +113,8 @@ class Providers:
     async def _send(self, grant: Grant, route: Route, ask: Ask, answer: Answer) -> None:
         provider = route.provider
         path = target(provider, ask.dialect, ask.operation)
-        body = DIALECTS[ask.dialect].upstream_body(
-            ask, route.model, include_usage=ENTRIES[provider.catalog].include_usage
+        body = SPEECH[ask.dialect, ask.operation].upstream_body(
+            ask, route.model, include_usage=ENTRIES[provider.catalog].include_usage, stores=route.stores
         )
         async with self._keys.lend(grant, route) as lent:
             answer.key_version = lent.version
@@ -144,7 +142,7 @@ class Providers:
         answer.status = answer.response.status
 
     async def _read(self, grant: Grant, route: Route, ask: Ask, answer: Answer) -> None:
-        response, dialect = answer.response, DIALECTS[ask.dialect]
+        response, speech = answer.response, SPEECH[ask.dialect, ask.operation]
         assert response is not None
         if response.status != 200:
             await self._refuse(grant, route, ask, answer, response)
@@ -154,9 +152,9 @@ class Providers:
             raise Upstream("upstream_malformed", "The provider answered with another kind of reply than was asked for.")
         if not events:
             answer.body = await response.read_all(REPLY_LIMIT)
-            answer.usage = dialect.read_reply(answer.body, ask.operation).usage
+            answer.usage = speech.read_reply(answer.body, ask.operation).usage
             return
-        answer.stream = stream = dialect.Stream(hide_usage=not ask.wants_usage_event)
+        answer.stream = stream = speech.Stream(hide_usage=not ask.wants_usage_event)
         while not (stream.started or stream.complete):
             answer.first += await answer.piece()
 
@@ -166,9 +164,9 @@ class Providers:
             body = await response.read_all(ERROR_LIMIT)
         except Upstream:
             body = b""  # the status says enough
-        refusal: Upstream = DIALECTS[ask.dialect].read_error(response.status, body)
+        refusal: Upstream = SPEECH[ask.dialect, ask.operation].read_error(response.status, body)
         if await self._tells(grant, route, refusal.text):
-            refusal = DIALECTS[ask.dialect].read_error(response.status, b"")
+            refusal = SPEECH[ask.dialect, ask.operation].read_error(response.status, b"")
         if refusal.retry_after is not None:
             refusal.retry_after = _retry_after(response) or refusal.retry_after
         answer.condition = condition(route.provider, response.status)
