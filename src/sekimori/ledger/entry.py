@@ -19,7 +19,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from msgspec import Meta, Struct, field
 
-from sekimori.terms import Dialect, Operation, Scope, Usage, Verdict
+from sekimori.terms import Dialect, Operation, Scope, Tags, Usage, Verdict
 
 VERSION: Final = 1
 MAX_LEAF: Final = 65_535
@@ -127,6 +127,8 @@ class Decided(Payload, frozen=True, kw_only=True):
     """Of the input's screening."""
     credential: str
     """Public id of the API key."""
+    tags: Tags | None = None
+    """Whom and what the call is for, as its caller said; None where nothing was said."""
 
 
 class Settled(Payload, frozen=True, kw_only=True):
@@ -150,6 +152,8 @@ class Settled(Payload, frozen=True, kw_only=True):
     verdict: Verdict | None = None
     """Of the output's screening."""
     request_id: str | None = None
+    minted: list[str] = []
+    """Ids of the objects that the provider keeps from now on for this tenant and key."""
 
 
 class Refused(Payload, frozen=True, kw_only=True):
@@ -186,6 +190,8 @@ class KeyUsed(Payload, frozen=True, kw_only=True):
     cost_nano: int | None = None
     currency: str = "USD"
     outcome: Outcome
+    tags: Tags | None = None
+    """As in `Decided`: what usage is reported by outlives the call's own entries."""
 
 
 class Progress(Payload, frozen=True, kw_only=True):
@@ -273,8 +279,12 @@ SCHEMAS: Final[dict[tuple[int, int], type[Payload]]] = {
     (API_KEY_ISSUED, 1): ApiKeyIssued,
     (API_KEY_REVOKED, 1): ApiKeyRevoked,
     (KEK_ROTATED, 1): KekRotated,
+    # Schema 2 has members more, which default to what schema 1 could not say: one struct reads both.
+    (DECIDED, 2): Decided,
+    (SETTLED, 2): Settled,
+    (KEY_USED, 2): KeyUsed,
 }
-"""(kind, schema) -> payload. What is read may be of any of these."""
+"""(kind, schema) -> payload. What is read may be of any of these; what is written has the last schema of its kind."""
 KINDS: Final[dict[int, str]] = {kind: payload.__name__ for (kind, _), payload in SCHEMAS.items()}
 WRITTEN: Final[dict[type[Struct], tuple[int, int]]] = {payload: at for at, payload in SCHEMAS.items()}
 """Payload -> the (kind, schema) it is written as."""
