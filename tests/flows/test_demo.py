@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,7 @@ def staying(scratch: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
             stdout=sink,
             stderr=subprocess.STDOUT,
             env={**environment(), "TMPDIR": str(scratch)},
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_IGN),  # as a script's background job has it
         )
     try:
         until = time.monotonic() + LIMIT

@@ -42,7 +42,8 @@ def run(*, serve: bool, keep: bool, as_json: bool) -> int:
         if importlib.util.find_spec(needed) is None:
             why = f"The SDK `{needed}` is not installed: `make setup` installs it (requirements/develop.txt)."
             return _unable(show, why)
-    previous = signal.signal(signal.SIGTERM, _interrupted)
+    # SIGINT, too: who is started in the background of a shell script inherits that it is ignored.
+    previous = {number: signal.signal(number, _interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
     folder = Path(tempfile.mkdtemp(prefix="sekimori-demo-"))
     began = time.monotonic()
     try:
@@ -71,13 +72,14 @@ def run(*, serve: bool, keep: bool, as_json: bool) -> int:
         show.text("\ndemo: stopped")
         return 130
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends the demo as Ctrl-C does: what was started is stopped, what was made is removed."""
+    """Ends the demo: what was started is stopped, what was made is removed."""
     raise KeyboardInterrupt
 
 
