@@ -38,6 +38,8 @@ REASONS: Final[dict[str, tuple[int, int]]] = {
     "operator_key_forbidden": (27, 403),
     "tenant_suspended": (28, 403),
     "agent_suspended": (29, 403),
+    "url_forbidden": (30, 403),
+    "object_not_found": (31, 404),
     "rate_limited": (40, 429),
     "concurrency_limited": (41, 429),
     "screen_blocked": (50, 400),

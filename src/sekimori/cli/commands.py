@@ -36,9 +36,10 @@ _key = App(name="key", help="Provider keys. A secret is read from standard input
 _apikey = App(name="apikey", help="API keys of agents.")
 _route = App(name="route", help="Which key a call would use.")
 _policy = App(name="policy", help="What a call would be allowed.")
+_egress = App(name="egress", help="Which URLs a provider may be had to fetch.")
 _ledger = App(name="ledger", help="The record: verify it, read it, take proofs from it.")
 _kek = App(name="kek", help="The key-encryption key.")
-for _group in (_key, _apikey, _route, _policy, _ledger, _kek):
+for _group in (_key, _apikey, _route, _policy, _egress, _ledger, _kek):
     app.command(_group)
 
 _STDIN: Final = "/dev/stdin"
@@ -402,6 +403,36 @@ def policy_explain(
     answer = _explain("policy explain", tenant, agent, model, dialect, operation, needs)
     _print(answer, show.policy)
     return 0 if answer["granted"] else 1
+
+
+@_egress.command(name="check")
+def egress_check(*urls: str, tenant: str = "", agent: str = "") -> int:
+    """Whether URLs may be fetched for an agent: one JSON object a line. Nothing is called or resolved.
+
+    Parameters
+    ----------
+    urls
+        The URLs [default: one a line on standard input].
+    tenant
+        With `--agent`, ask for that agent's Egress document [default: whether anybody's could allow the URL].
+    """
+    from sekimori.policy import egress
+
+    if bool(tenant) != bool(agent):
+        raise Refused("wrong_use", "A tenant and an agent belong together.", advice="Give `--tenant` and `--agent`.")
+    if urls:
+        given = [url.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for url in urls]
+    else:
+        given = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n").split("\n")
+        given = [url.removesuffix("\r") for url in given]
+    if agent:
+        said = _ask("egress check", arguments.EgressCheck(urls=tuple(given), tenant=tenant, agent=agent))
+        verdicts = msgspec.convert(said, list[egress.Verdict])
+    else:
+        verdicts = [egress.form(url) for url in given]
+    for url, verdict in zip(given, verdicts, strict=True):
+        show.json_line({"url": url, "allowed": verdict.allowed, "reason": verdict.reason})
+    return 0 if all(verdict.allowed for verdict in verdicts) else 1
 
 
 @app.command

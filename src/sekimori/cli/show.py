@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import sys
 import time
@@ -38,6 +39,11 @@ def plain(answer: Any) -> None:
 def raw(text: str) -> None:
     """Text for a file or a pipe, as it is."""
     sys.stdout.write(text)
+
+
+def json_line(answer: Any) -> None:
+    """One JSON object on a line of its own, in ASCII: what callers wrote cannot play with a terminal."""
+    sys.stdout.write(json.dumps(answer) + "\n")
 
 
 def line(text: str) -> None:

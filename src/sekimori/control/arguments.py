@@ -78,6 +78,12 @@ class Usage(Args, frozen=True):
     until: str = "9999-12-31"
 
 
+class EgressCheck(Args, frozen=True):
+    urls: tuple[str, ...]
+    tenant: str
+    agent: str
+
+
 class Logs(Args, frozen=True):
     log: str = ""
     """`operator`, a tenant's slug, or the uid of one that is gone; empty for all."""

@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 from sekimori.control import records
 from sekimori.control.arguments import (
     Args,
+    EgressCheck,
     Explain,
     File,
     Files,
@@ -36,9 +37,9 @@ from sekimori.control.home import Home
 from sekimori.control.owner import Progress
 from sekimori.errors import Fault, Refusal, Refused
 from sekimori.meter import usage_report
-from sekimori.policy import documents
+from sekimori.policy import documents, egress
 from sekimori.policy.documents import Change, Documents, Invalid, Problem
-from sekimori.policy.explain import Explanation, explain
+from sekimori.policy.explain import Explanation, explain, table_of
 from sekimori.policy.kinds import Key
 from sekimori.policy.snapshot import Snapshot
 from sekimori.terms import OPERATOR
@@ -240,6 +241,12 @@ def explained(snapshot: Snapshot, args: Explain) -> Explanation:
     )
 
 
+async def egress_check(home: Home, args: EgressCheck, actor: str, progress: Progress) -> list[egress.Verdict]:
+    """What the list that counts for an agent says of each URL."""
+    policy = table_of(home.snapshot, args.tenant, args.agent).egress
+    return [egress.judge(url, policy) for url in args.urls]
+
+
 async def usage(home: Home, args: Usage, actor: str, progress: Progress) -> list[usage_report.Line]:
     """Up to what is recorded now: the log is integrated and followed first."""
     await home.ledger.integrate()
@@ -297,6 +304,7 @@ VERBS: Final[dict[str, tuple[type[Args], Handler]]] = {
     "apikey revoke": (Revoke, apikey_revoke),
     "route explain": (Explain, route_explain),
     "policy explain": (Explain, route_explain),
+    "egress check": (EgressCheck, egress_check),
     "usage": (Usage, usage),
     "ledger verify": (Logs, records.verify),
     "ledger show": (Show, records.show),

@@ -18,7 +18,7 @@ from sekimori.dialects.found import Found, Path, count_of, flag_of, list_of, rea
 from sekimori.dialects.glance import ABSENT, first, glance, small
 from sekimori.dialects.openai import ReplyFacts
 from sekimori.dialects.sse import fields as event_fields
-from sekimori.dialects.stream import ERROR, FINAL, RELEASE, EventStream
+from sekimori.dialects.stream import ERROR, FINAL, MOST_MINTED, RELEASE, EventStream, kept_id
 from sekimori.dialects.strict import read_object
 from sekimori.dialects.words import ErrorEvent, error_of, failure, of_status, reply_headers, words
 from sekimori.errors import Refusal, Refused, Upstream
@@ -41,9 +41,26 @@ class _Reply(Struct):
     input_tokens: Raw = ABSENT
     stop_reason: Raw = ABSENT
     model: Raw = ABSENT
+    id: Raw = ABSENT
+    container: Raw = ABSENT
+    delta: Raw = ABSENT
+    content_block: Raw = ABSENT
+
+
+class _Block(Struct):
+    """Members that matter of a content block of a reply, and of what its tool brought back."""
+
+    type: Raw = ABSENT
+    content: Raw = ABSENT
+    file_id: Raw = ABSENT
 
 
 _REPLY: Final = msgspec.json.Decoder(_Reply)
+_BLOCK: Final = msgspec.json.Decoder(_Block)
+_BLOCKS: Final = msgspec.json.Decoder(list[_Block])
+_FILE: Final = b'"file_id"'
+_MOST_CONTENT: Final = 1024 * 1024
+"""Bytes of a reply's content in which files are looked for; those of a longer one are not known here."""
 _FIGURES: Final = (
     "input_tokens",
     "output_tokens",
@@ -90,7 +107,11 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
     for index, tool in enumerate(list_of(value, "tools")):
         _read_tool(found, tool, ("tools", index))
     read_references(found, body, value, fields.ANTHROPIC_SCHEMAS)
+    for index, server in enumerate(list_of(value, "mcp_servers")):
+        _read_server(found, server, ("mcp_servers", index))
     _read_container(found, value.get("container"))
+    for name, known in (("thread", fields.ANTHROPIC_THREAD), ("diagnostics", fields.ANTHROPIC_DIAGNOSTICS)):
+        _read_earlier(found, value.get(name), known, name)
     kept = _read_headers(found, headers)
     return Ask(
         dialect=NAME,
@@ -104,6 +125,8 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
         output_cap=count_of(value, "max_tokens"),
         headers=kept,
         size=len(body),
+        objects=found.objects,
+        fetches=found.fetches,
     )
 
 
@@ -125,6 +148,7 @@ def _read_blocks(found: Found, blocks: Any, path: Path) -> None:
         return
     if type(blocks) is not list:
         wrong(path, "a string or an array of blocks")
+    open_fetches: dict[Any, tuple[Any, Path]] = {}
     for number, block in enumerate(blocks):
         if type(block) is not dict:
             wrong((*path, number), "an object")
@@ -139,8 +163,23 @@ def _read_blocks(found: Found, blocks: Any, path: Path) -> None:
             found.unknown(block.keys() - known.members, known.members, (*path, number))
         if not known.rule.inert:
             found.apply(known.rule, None, (*path, number))
+        if kind == "server_tool_use" and block.get("name") == "web_fetch":
+            wanted = block.get("input")
+            url = wanted.get("url") if type(wanted) is dict else None
+            if url is not None:
+                open_fetches[spelled_id(block.get("id"))] = url, (*path, number, "input", "url")
+        elif kind == "web_fetch_tool_result":
+            open_fetches.pop(spelled_id(block.get("tool_use_id")), None)
         if kind != "text":
             _read_inside(found, kind, block, (*path, number))
+    # A use without its result is carried out when the conversation goes on: the URL is then the agent's word.
+    for url, place in open_fetches.values():
+        found.fetch(url, place)
+
+
+def spelled_id(id: Any) -> str:
+    """What tells a use of a tool from others; what is no text is none, and never meets its result."""
+    return id if type(id) is str else ""
 
 
 def _read_inside(found: Found, kind: str, block: dict[str, Any], path: Path) -> None:
@@ -151,6 +190,9 @@ def _read_inside(found: Found, kind: str, block: dict[str, Any], path: Path) -> 
         _read_blocks(found, block.get("content"), (*path, "content"))
     elif kind == "container_upload":
         found.need("files_by_id", (*path, "file_id"))
+        found.names(block.get("file_id"), (*path, "file_id"))
+    elif kind in _RESULTS:
+        _read_result(found, block.get("content"), (*path, "content"))
     elif kind == "server_tool_use":
         name = block.get("name")
         rule = fields.ANTHROPIC_SERVER_TOOLS.get(name) if type(name) is str else None
@@ -162,6 +204,35 @@ def _read_inside(found: Found, kind: str, block: dict[str, Any], path: Path) -> 
         _read_tool_change(found, block.get("tool"), (*path, "tool"))
     elif kind == "compaction":
         _read_blocks(found, block.get("tool_changes"), (*path, "tool_changes"))
+
+
+_RESULTS: Final = frozenset(
+    {
+        "code_execution_tool_result",
+        "bash_code_execution_tool_result",
+        "text_editor_code_execution_tool_result",
+        "web_fetch_tool_result",
+        "web_search_tool_result",
+    }
+)
+
+
+def _read_result(found: Found, value: Any, path: Path) -> None:
+    """What a tool of the provider brought back, as the agent tells it: files by id, and documents with their sources.
+
+    The depth of the JSON bounds the recursion."""
+    if type(value) is list:
+        for index, one in enumerate(value):
+            _read_result(found, one, (*path, index))
+    elif type(value) is dict:
+        if value.get("type") in ("document", "image"):
+            _read_blocks(found, [value], path)
+            return
+        if value.get("file_id") is not None:
+            found.names(value["file_id"], (*path, "file_id"))
+        for name, inner in value.items():
+            if type(inner) is dict or type(inner) is list:
+                _read_result(found, inner, (*path, name))
 
 
 def _read_source(found: Found, source: Any, path: Path) -> None:
@@ -179,6 +250,10 @@ def _read_source(found: Found, source: Any, path: Path) -> None:
     found.apply(known.rule, None, path)
     if kind == "content":
         _read_blocks(found, source.get("content"), (*path, "content"))
+    elif kind == "url":
+        found.fetch(source.get("url"), (*path, "url"))
+    elif kind == "file":
+        found.names(source.get("file_id"), (*path, "file_id"))
 
 
 def _read_tool_change(found: Found, tool: Any, path: Path) -> None:
@@ -195,6 +270,7 @@ def _read_tool_change(found: Found, tool: Any, path: Path) -> None:
 def _read_tool(found: Found, tool: Any, path: Path) -> None:
     if type(tool) is not dict:
         wrong(path, "an object")
+    found.spelled(tool.keys(), fields.ANTHROPIC_TOOL_MEMBERS, path)
     kind = tool.get("type")
     if kind is None:
         kind = "custom"
@@ -209,16 +285,48 @@ def _read_tool(found: Found, tool: Any, path: Path) -> None:
         found.unknown(tool.keys() - fields.ANTHROPIC_TOOL, fields.ANTHROPIC_TOOL, path)
 
 
+def _read_server(found: Found, server: Any, path: Path) -> None:
+    """A remote MCP server, which the provider calls."""
+    if type(server) is not dict:
+        wrong(path, "an object")
+    if not server.keys() <= fields.ANTHROPIC_MCP_SERVER:
+        found.unknown(server.keys() - fields.ANTHROPIC_MCP_SERVER, fields.ANTHROPIC_MCP_SERVER, path)
+    found.fetch(server.get("url"), (*path, "url"))
+
+
 def _read_container(found: Found, container: Any) -> None:
     """A container that is named goes on from what it holds; a skill of one's own is kept at the provider."""
     if container is None:
         return
-    if type(container) is not dict or container.get("id") is not None:
+    id = container
+    if type(container) is dict:
+        if not container.keys() <= fields.ANTHROPIC_CONTAINER:
+            found.unknown(container.keys() - fields.ANTHROPIC_CONTAINER, fields.ANTHROPIC_CONTAINER, ("container",))
+        id = container.get("id")
+    if id is not None:
         found.need("stored_state", ("container",))
+        found.names(id, ("container", "id") if type(container) is dict else ("container",))
+    for index, skill in enumerate(list_of(container, "skills") if type(container) is dict else ()):
+        path: Path = ("container", "skills", index)
+        if type(skill) is not dict:
+            wrong(path, "an object")
+        if not skill.keys() <= fields.ANTHROPIC_SKILL:
+            found.unknown(skill.keys() - fields.ANTHROPIC_SKILL, fields.ANTHROPIC_SKILL, path)
+        if skill.get("type") != "anthropic":
+            found.need("stored_state", path)
+            found.names(skill.get("skill_id"), (*path, "skill_id"))
+
+
+def _read_earlier(found: Found, value: Any, known: frozenset[str], name: str) -> None:
+    """What may name an earlier message that the provider keeps."""
+    if value is None:
         return
-    for index, skill in enumerate(list_of(container, "skills")):
-        if type(skill) is not dict or skill.get("type") != "anthropic":
-            found.need("stored_state", ("container", "skills", index))
+    if type(value) is not dict:
+        wrong((name,), "an object")
+    if not value.keys() <= known:
+        found.unknown(value.keys() - known, known, (name,))
+    if value.get("previous_message_id") is not None:
+        found.names(value["previous_message_id"], (name, "previous_message_id"))
 
 
 def _read_headers(found: Found, headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
@@ -278,7 +386,43 @@ def read_reply(body: bytes, operation: Operation = "chat") -> ReplyFacts:
         of_anthropic(small(reply.usage)),
         finish if type(finish) is str else "",
         model if type(model) is str else "",
+        _kept(reply, _files(reply.content)),
     )
+
+
+def _kept(reply: _Reply, files: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Ids in a message of what the provider may keep: the message, its container, files made in it."""
+    container = small(reply.container)
+    ids = (small(reply.id), container.get("id") if type(container) is dict else None, *files)
+    return tuple(dict.fromkeys(id for id in ids if kept_id(id)))[:MOST_MINTED]
+
+
+def _files(content: Raw) -> tuple[str, ...]:
+    """Ids of files that tools of the provider made, from an array of content blocks.
+
+    Only where the provider itself writes: what a model puts into the input of a tool is the agent's word in the end.
+    """
+    view = memoryview(content)
+    if view.nbytes > _MOST_CONTENT or _FILE not in bytes(content):
+        return ()
+    blocks = glance(_BLOCKS, bytes(content))
+    return tuple(id for block in blocks or () for id in _files_of(block))
+
+
+def _files_of(block: _Block) -> tuple[str, ...]:
+    kind = small(block.type)
+    if kind == "container_upload":
+        return _ids(block)
+    if type(kind) is not str or not kind.endswith("code_execution_tool_result") or kind not in _RESULTS:
+        return ()
+    result = glance(_BLOCK, bytes(block.content))
+    outputs = None if result is None or first(result.content) != b"[" else glance(_BLOCKS, bytes(result.content))
+    return tuple(id for output in outputs or () for id in _ids(output))
+
+
+def _ids(block: _Block) -> tuple[str, ...]:
+    id = small(block.file_id)
+    return (id,) if kept_id(id) else ()
 
 
 def read_error(status: int, body: bytes) -> Upstream:
@@ -327,6 +471,9 @@ def _model(name: str) -> dict[str, Any]:
     }
 
 
+_MARKS: Final = (b"error", _FILE)
+
+
 class Stream(EventStream):
     """A stream of message events, ended by `message_stop`.
 
@@ -340,8 +487,12 @@ class Stream(EventStream):
         self._figures: dict[str, Any] = {}
 
     def _mark(self, data: bytes) -> int:
-        mark, error = data.find(b"message_"), data.find(b"error")
-        return error if mark < 0 or 0 <= error < mark else mark
+        mark = data.find(b"message_")
+        for word in _MARKS:
+            at = data.find(word)
+            if at >= 0 and not 0 <= mark < at:
+                mark = at
+        return mark
 
     def _judge(self, event: bytes) -> int:
         name, data = event_fields(event)
@@ -364,8 +515,17 @@ class Stream(EventStream):
         self.started = True
         if kind == "message_start":
             message = glance(_REPLY, bytes(value.message))
-            self._note(None if message is None else small(message.usage))
+            if message is not None:
+                self._note(small(message.usage))
+                self.mint(*_kept(message))
+        elif kind == "content_block_start":
+            block = glance(_BLOCK, bytes(value.content_block))
+            if block is not None:
+                self.mint(*_files_of(block))
         elif kind == "message_delta":
+            delta = glance(_REPLY, bytes(value.delta))
+            if delta is not None:
+                self.mint(*_kept(delta))
             self._note(small(value.usage))
             self.usage = of_anthropic(self._figures)
         return RELEASE

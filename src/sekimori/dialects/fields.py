@@ -175,6 +175,17 @@ OPENAI_SCHEMAS: Final = (
 """Members that hold JSON Schemas, whose references a server may follow."""
 
 OPENAI_TOOL: Final = frozenset({"type", "function", "custom", "cache_control"})
+"""Members of a tool that the agent itself runs."""
+OPENAI_TOOL_MEMBERS: Final = OPENAI_TOOL | frozenset(
+    {
+        "name", "description", "parameters", "strict", "format", "allowed_tools", "mode", "tools", "container",
+        "environment", "server_url", "server_label", "server_description", "connector_id", "authorization", "headers",
+        "require_approval", "vector_store_ids", "filters", "max_num_results", "ranking_options", "search_context_size",
+        "user_location", "file_ids", "memory_limit", "network_policy", "input_image_mask", "model", "skills",
+    }
+)  # fmt: skip
+"""Members of any tool, the provider's own included: one that differs from them in case alone is refused, also where
+the tool's type is not known."""
 OPENAI_TOOLS: Final[Mapping[str, Rule]] = MappingProxyType(
     {
         "function": INERT,
@@ -224,6 +235,12 @@ ANTHROPIC_MESSAGES: Final = _table(
 )  # fmt: skip
 """Top-level members of `POST /v1/messages`, and of `/v1/messages/count_tokens`, which takes some of them."""
 
+ANTHROPIC_MCP_SERVER: Final = frozenset({"type", "name", "url", "authorization_token", "tool_configuration"})
+ANTHROPIC_CONTAINER: Final = frozenset({"id", "skills"})
+ANTHROPIC_SKILL: Final = frozenset({"type", "skill_id", "version"})
+ANTHROPIC_THREAD: Final = frozenset({"type", "previous_message_id"})
+ANTHROPIC_DIAGNOSTICS: Final = frozenset({"previous_message_id"})
+"""Members of the objects that name a server, a container, a skill or an earlier message."""
 ANTHROPIC_MESSAGE: Final = frozenset({"role", "content", "clear_at", "output_config"})
 ANTHROPIC_ROLES: Final = frozenset({"user", "assistant", "system"})
 
@@ -301,6 +318,15 @@ ANTHROPIC_TOOL: Final = frozenset(
     }
 )  # fmt: skip
 """Members of a tool that the agent itself runs."""
+ANTHROPIC_TOOL_MEMBERS: Final = ANTHROPIC_TOOL | frozenset(
+    {
+        "allowed_domains", "blocked_domains", "citations", "max_content_tokens", "max_uses", "user_location",
+        "url_sources", "use_cache", "response_inclusion", "configs", "default_config", "mcp_server_name", "model",
+        "display_height_px", "display_width_px", "display_number", "enable_zoom", "max_characters", "caching",
+        "max_tokens", "tools",
+    }
+)  # fmt: skip
+"""Members of any tool, the provider's own included: as OPENAI_TOOL_MEMBERS."""
 ANTHROPIC_TOOLS: Final[Mapping[str, Rule]] = MappingProxyType(
     {
         "custom": INERT,

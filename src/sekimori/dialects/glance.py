@@ -19,11 +19,11 @@ FAILURES: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 """What decoding any bytes can raise: UnicodeDecodeError is a ValueError."""
 
 _decode: Final = msgspec.json.Decoder().decode
-Shape = TypeVar("Shape", bound=msgspec.Struct)
+Shape = TypeVar("Shape")
 
 
 def glance(decoder: msgspec.json.Decoder[Shape], body: bytes) -> Shape | None:
-    """The members that the decoder's struct names, as raw bytes; None where the body is no JSON object."""
+    """What the decoder's struct (or array of them) names, as raw bytes; None where the body is of another shape."""
     try:
         return decoder.decode(body)
     except FAILURES:

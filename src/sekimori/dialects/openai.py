@@ -108,6 +108,8 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
         output_cap=_output_cap(value),
         wants_usage_event=_wants_usage(value),
         size=len(body),
+        objects=found.objects,
+        fetches=found.fetches,
     )
 
 
@@ -166,6 +168,7 @@ def _read_media(found: Found, media: Any, path: Path) -> None:
         # `data` and `file_data` are base64 without a scheme; anything with a scheme, or too odd to tell, is fetched.
         if fetched(url) and not (name != "url" and _BASE64.fullmatch(url[:256])):
             found.need("images_by_url", (*path, name))
+            found.fetch(url, (*path, name))
 
 
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-=\r\n]*", re.ASCII)
@@ -174,6 +177,7 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-=\r\n]*", re.ASCII)
 def _read_tool(found: Found, tool: Any, path: Path) -> None:
     if type(tool) is not dict:
         wrong(path, "an object")
+    found.spelled(tool.keys(), fields.OPENAI_TOOL_MEMBERS, path)
     rule = _read_tool_kind(found, tool.get("type"), (*path, "type"))
     if rule is not None and rule.inert and not tool.keys() <= fields.OPENAI_TOOL:
         found.unknown(tool.keys() - fields.OPENAI_TOOL, fields.OPENAI_TOOL, path)
@@ -196,6 +200,7 @@ def _read_choice(found: Found, choice: Any) -> None:
     """A choice names a tool; one of the provider's own needs what the tool needs."""
     if type(choice) is not dict:
         return
+    found.spelled(choice.keys(), fields.OPENAI_TOOL_MEMBERS, ("tool_choice",))
     if choice.get("type") != "allowed_tools":
         _read_tool_kind(found, choice.get("type"), ("tool_choice", "type"))
         return
@@ -203,7 +208,10 @@ def _read_choice(found: Found, choice: Any) -> None:
     if type(allowed) is not dict:
         wrong(("tool_choice", "allowed_tools"), "an object")
     for index, tool in enumerate(list_of(allowed, "tools")):
-        kind = tool.get("type") if type(tool) is dict else None
+        kind = None
+        if type(tool) is dict:
+            found.spelled(tool.keys(), fields.OPENAI_TOOL_MEMBERS, ("tool_choice", "allowed_tools", "tools", index))
+            kind = tool.get("type")
         _read_tool_kind(found, kind, ("tool_choice", "allowed_tools", "tools", index, "type"))
 
 

@@ -11,7 +11,8 @@ what an event says is decided on its parsed JSON alone.
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from typing import Any, Final
 
 from sekimori.dialects.sse import EVENT_LIMIT, Cutter
 from sekimori.dialects.words import ErrorEvent
@@ -21,10 +22,19 @@ from sekimori.terms import Usage
 HELD_LIMIT: Final = 64 * 1024
 """Bytes of comments before the first event, and of what may follow the last."""
 
+MOST_MINTED: Final = 64
+"""Objects that one reply may leave at the provider and that are remembered."""
+_ID: Final = re.compile(r"[!-~]{1,256}")
+
 RELEASE: Final = 0
 HIDE: Final = 1
 FINAL: Final = 2
 ERROR: Final = 3
+
+
+def kept_id(id: Any) -> bool:
+    """Whether what a provider sent can be an object's id: nothing else is remembered, for it comes from a stranger."""
+    return type(id) is str and _ID.fullmatch(id) is not None
 
 
 class EventStream:
@@ -60,6 +70,12 @@ class EventStream:
         self._cutter = Cutter()
         self._before = b""  # comments and pings, held until there is an answer to release them with
         self._last = RELEASE  # what was done with the event before: half a CRLF goes the same way
+
+    def mint(self, *ids: Any) -> None:
+        """Note ids of objects that the provider keeps from now on; what is no id, and what is one too many, is not."""
+        fresh = [id for id in ids if kept_id(id) and id not in self.minted]
+        if fresh:
+            self.minted = (*self.minted, *fresh)[:MOST_MINTED]
 
     def feed(self, data: bytes) -> bytes:
         """What may be released now, of all that has come.

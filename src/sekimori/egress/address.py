@@ -114,11 +114,14 @@ _UNALLOCATED: Final = AddressClass(allowed=False, reason="unallocated")
 
 NAME_LENGTH: Final = 253
 URL_LENGTH: Final = 2048
+FETCHED_LENGTH: Final = 8192
+"""Characters of a URL that a provider is to fetch: signed ones are long."""
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 # What `inet_aton` would read as a number, and what the URL standard calls a host that ends in a number.
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # IDNA 2003 and 2008 make different names of these (RFC 5894 §7.2): ß ẞ ς and the zero-width joiners.
 _DEVIATIONS: Final = frozenset("ßẞς\u200c\u200d")
+_WRITE_ASCII: Final = "Write it in its ASCII form, which begins with `xn--`."
 _FULL_STOPS: Final = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})
 
 # Never public DNS: RFC 6761, 6762, 7686, 9476, home.arpa, ICANN's `internal`, and what private networks squat on.
@@ -132,6 +135,8 @@ _TENANT_PORTS: Final = frozenset({443, 8443})
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(/[^?#]*)?(\?[^#]*)?(#.*)?", re.DOTALL)
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~:@-]+)*/?")
+_ESCAPE: Final = re.compile(r"%(?:[0-9A-Fa-f]{2})?")
+_DOTS: Final = re.compile(r"(?:\.|%2[Ee]){1,2}(?:(?:;|%3[Bb]).*)?")  # some servers drop what follows a `;`
 
 
 class Host(Struct, frozen=True):
@@ -159,6 +164,16 @@ class BaseUrl(Struct, frozen=True):
     """Without trailing slash; empty for none."""
     private: bool
     """The operator allows this exact host and port, whatever its address."""
+
+
+class Fetched(Struct, frozen=True):
+    """A URL that somebody else is to fetch, in parts that every parser reads alike."""
+
+    scheme: str
+    host: Host
+    port: int
+    path: str
+    """As written, escapes kept; `/` where the URL has none."""
 
 
 def classify(address: str | Address, forbidden: tuple[Network, ...] = ()) -> AddressClass:
@@ -249,18 +264,73 @@ def check_base_url(
                 f"{at} is not a public address ({found.reason.replace('_', ' ')}).",
                 allow_it if found.allowable else "Use the provider's public host name.",
             )
-    elif not exact:
-        labels = host.name.split(".")
-        if len(labels) == 1:
-            return Denied("single_label", f"`{host.name}` is not a public DNS name.", allow_it)
-        if labels[-1] in _SPECIAL_SUFFIXES:
-            return Denied("special_name", f"`{host.name}` is a name of a private network.", allow_it)
+    elif not exact and (special := _special(host.name)) is not None:
+        return Denied(special.reason, special.text, allow_it)
     if scheme == "http" and not exact:
         return Denied("plaintext", "The provider's key would travel unencrypted.", f"Use https. {allow_it}")
     if owner != OPERATOR and not exact and port not in _TENANT_PORTS:
         # Else a tenant could have us knock at any port of the internet.
         return Denied("port_forbidden", f"Port {port} is not one of 443 and 8443.", allow_it)
     return BaseUrl(Origin("https" if scheme == "https" else "http", host.name, port), path.rstrip("/"), exact)
+
+
+def parse_fetched(text: str) -> Fetched | Denied:
+    """A URL that a provider is to fetch, where it can mean one place only and that place can be public. Total.
+
+    The provider is sent the caller's own bytes and reads them with a parser that we do not know: what parsers are
+    known to disagree on is refused, not mended. Names are not resolved: the provider resolves them in its own network,
+    so our answer would say nothing of where it goes; what a name alone can tell (no public DNS name) is told.
+    """
+    if len(text) > FETCHED_LENGTH:
+        return Denied("url_too_long", f"The URL has more than {FETCHED_LENGTH} characters.")
+    if any(ord(character) < 0x21 or ord(character) == 0x7F or character in '\\<>"^`{|}' for character in text):
+        return Denied(
+            "forbidden_character",
+            'The URL has white space, a control character, a backslash, or one of <>"^`{|}.',
+            "Write the URL plainly, with other characters escaped.",
+        )
+    url = _URL.fullmatch(text)
+    if url is None or url[1].lower() not in ("https", "http"):
+        return Denied("scheme", "The URL does not begin with `https://`.", "Write `https://HOST/PATH`.")
+    scheme, authority, path, query, fragment = url[1].lower(), url[2], url[3], url[4] or "", url[5] or ""
+    if path is None and (query or fragment):
+        # `https://one#@other/`: some take what follows the `@` for the host.
+        return Denied("no_path", "The URL has `?` or `#` right after its host.", "Write `/` after the host.")
+    path = path or "/"
+    parts = _authority(scheme, authority)
+    if isinstance(parts, Denied):
+        return parts
+    host, port = parts
+    shown = authority.rpartition(":")[0] or authority
+    if not authority.isascii() and (
+        unicodedata.normalize("NFKC", shown) != shown or not _FULL_STOPS.keys().isdisjoint(map(ord, shown))
+    ):
+        # Full-width letters and other stops become ASCII in some parsers and nothing in others.
+        return Denied("ambiguous_host", "The host has characters that not every parser folds alike.", _WRITE_ASCII)
+    if host.address is not None:
+        found = classify(host.address)
+        if not found.allowed:
+            return Denied(found.reason, f"{host.name} is not a public address ({found.reason.replace('_', ' ')}).")
+    elif (special := _special(host.name)) is not None:
+        return special
+    if not (path + query + fragment).isascii():
+        return Denied("forbidden_character", "The URL has characters outside ASCII after its host.", "Escape them.")
+    for escape in _ESCAPE.findall(path + query):
+        if len(escape) == 1 or int(escape[1:], 16) < 0x20 or escape[1:].lower() in ("7f", "5c"):
+            return Denied("bad_escape", "The URL has an escape of a control character or backslash, or half an escape.")
+    if any(_DOTS.fullmatch(segment) for segment in path.split("/")):
+        return Denied("bad_path", "The path has a dot segment.", "Write the path that is meant.")
+    return Fetched(scheme, host, port, path)
+
+
+def _special(name: str) -> Denied | None:
+    """Why a name cannot be one of the public DNS; None where it can."""
+    labels = name.split(".")
+    if len(labels) == 1:
+        return Denied("single_label", f"`{name}` is not a public DNS name.")
+    if labels[-1] in _SPECIAL_SUFFIXES:
+        return Denied("special_name", f"`{name}` is a name of a private network.")
+    return None
 
 
 def _split(text: str) -> tuple[str, Host, int, str] | Denied:
@@ -282,6 +352,23 @@ def _split(text: str) -> tuple[str, Host, int, str] | Denied:
         return Denied("userinfo", "The URL has a user name.", "Remove it; the key is put with `sekimori key put`.")
     if query is not None or fragment is not None:
         return Denied("query", "A base URL has neither `?` nor `#`.", "Remove what follows the path.")
+    parts = _authority(scheme, authority)
+    if isinstance(parts, Denied):
+        return parts
+    host, port = parts
+    if _PATH.fullmatch(path) is None or any(segment in (".", "..") for segment in path.split("/")):
+        return Denied(
+            "bad_path",
+            "The path has an empty segment, a dot segment or a character that would need encoding.",
+            "Write a plain path, e.g. `/v1`.",
+        )
+    return scheme, host, port, path
+
+
+def _authority(scheme: str, authority: str) -> tuple[Host, int] | Denied:
+    """Host and port of an authority, the port by the scheme where none is written."""
+    if "@" in authority:
+        return Denied("userinfo", "The URL has a user name.", "Remove it.")
     if authority.startswith("["):
         literal, bracket, rest = authority.partition("]")
         shown = literal + bracket
@@ -294,15 +381,7 @@ def _split(text: str) -> tuple[str, Host, int, str] | Denied:
             return Denied("bad_port", "The port is not a number from 1 to 65535.", "Write `HOST:PORT`.")
         port = int(rest[1:])
     host = parse_host(shown)
-    if isinstance(host, Denied):
-        return host
-    if _PATH.fullmatch(path) is None or any(segment in (".", "..") for segment in path.split("/")):
-        return Denied(
-            "bad_path",
-            "The path has an empty segment, a dot segment or a character that would need encoding.",
-            "Write a plain path, e.g. `/v1`.",
-        )
-    return scheme, host, port, path
+    return host if isinstance(host, Denied) else (host, port)
 
 
 def _literal(text: str) -> Address | None:
@@ -317,9 +396,7 @@ def _literal(text: str) -> Address | None:
 
 def _to_ascii(text: str) -> str | Denied:
     """NFKC, then each label to its A-label (RFC 3490). What the two IDNAs read differently is refused."""
-    wrong = Denied(
-        "bad_name", "The host is not a name that IDNA accepts.", "Write it in its ASCII form, which begins with `xn--`."
-    )
+    wrong = Denied("bad_name", "The host is not a name that IDNA accepts.", _WRITE_ASCII)
     if not _DEVIATIONS.isdisjoint(text):
         return wrong
     # NFKC may make slashes, dots, digits and brackets of characters that are none: all checks come after it.

@@ -13,10 +13,12 @@ from typing import Final
 from sekimori.dialects.fields import CAPABILITIES
 from sekimori.egress.address import Denied, classify, parse_host
 from sekimori.identity.names import RESERVED
+from sekimori.policy import egress
 from sekimori.policy.bases import base_of
 from sekimori.policy.documents import Documents, Located
 from sekimori.policy.kinds import (
     Agent,
+    Egress,
     Key,
     Limit,
     Operator,
@@ -34,6 +36,9 @@ from sekimori.upstream.catalog import ENTRIES
 PATTERNS_COMPARED: Final = 64
 """Patterns with `*` of one provider that are compared with another's for the ambiguity warning; it is advice, and the
 comparison costs the product of their lengths."""
+
+_FETCHING: Final = frozenset({"images_by_url", "remote_mcp"})
+"""Capabilities with which a call names URLs."""
 
 
 def check(documents: Documents) -> list[Problem]:
@@ -63,6 +68,7 @@ class _Checker:
         self._routes: dict[str, list[Route]] = {}
         self._providers: dict[tuple[str | None, str], Provider] = {}
         self._keys: dict[str, Key] = {}
+        self._egress: set[tuple[str | None, str | None]] = set()
         self._operator = Operator()
         for document in documents:
             match document:
@@ -76,6 +82,8 @@ class _Checker:
                     self._providers[document.tenant, document.name] = document
                 case Key():
                     self._keys[document.path] = document
+                case Egress():
+                    self._egress.add((document.tenant, document.agent if document.tenant else document.vertical))
                 case Operator():
                     self._operator = document
 
@@ -96,6 +104,8 @@ class _Checker:
                 yield from self._check_route(located, document)
             case Limit() as document:
                 yield from self._check_limit(located, document)
+            case Egress() as document:
+                yield from self._check_egress(located, document)
 
     def _check_operator(self, located: Located, document: Operator) -> Iterator[Problem]:
         for number, place in enumerate(document.allow_private):
@@ -158,6 +168,10 @@ class _Checker:
                 fix = nearest(capability, list(CAPABILITIES)) or f"Known are {', '.join(CAPABILITIES)}."
                 text = f"{shown(capability)} is not a capability."
                 yield located.problem(f"capabilities[{number}]", text, fix)
+            elif capability in _FETCHING and not self._may_fetch(document):
+                text = f"{capability} is of no use: no Egress document allows this agent any URL."
+                fix = f"Write one with tenant: {document.tenant}, agent: {document.name} and allow: [{{host: …}}]."
+                yield located.problem(f"capabilities[{number}]", text, fix, "warning")
         if not document.scopes:
             yield located.problem("scopes", "lists no scope.", "Write [read, write], or set suspended: true.")
         if not document.models:
@@ -223,6 +237,40 @@ class _Checker:
         yield from self._agent(located, document.tenant, document.agent)
         if document.requests_per_minute is None and document.concurrency is None:
             yield located.problem("", "bounds nothing.", "Write requestsPerMinute, concurrency, or both.")
+
+    def _may_fetch(self, agent: Agent) -> bool:
+        vertical = self._tenants[agent.tenant].vertical
+        places = {(agent.tenant, agent.name), (agent.tenant, None), *({(None, vertical)} if vertical else ())}
+        return not places.isdisjoint(self._egress)
+
+    def _check_egress(self, located: Located, document: Egress) -> Iterator[Problem]:
+        if document.tenant is not None:
+            if document.vertical is not None:
+                text = "is for a tenant or for a vertical, not for both."
+                yield located.problem("vertical", text, "Remove one of the two.")
+            if document.tenant not in self._tenants:
+                yield from self._tenant(located, document.tenant)
+            else:
+                yield from self._agent(located, document.tenant, document.agent)
+        elif not document.vertical:
+            yield located.problem("", "is for nobody.", "Write tenant, tenant and agent, or vertical.")
+        else:
+            if document.agent is not None:
+                yield located.problem("agent", "is for an agent without its tenant.", "Write tenant, or remove it.")
+            if all(tenant.vertical != document.vertical for tenant in self._tenants.values()):
+                text = f"no tenant is of the vertical {shown(document.vertical)}."
+                yield located.problem("vertical", text, "Mend it, or that of the Tenant document.", "warning")
+        for number, line in enumerate(document.allow):
+            host = egress.host_of(line.host)
+            if isinstance(host, Denied):
+                fix = host.advice or "Write a public DNS name, or *. before one."
+                yield located.problem(f"allow[{number}].host", f"{shown(line.host)}: {host.text}", fix)
+            elif host.name != line.host.removeprefix("*."):
+                text = f"{shown(line.host)} is not the canonical form."
+                prefix = "*." if line.host.startswith("*.") else ""
+                yield located.problem(f"allow[{number}].host", text, f"Write {prefix}{host.name}.")
+            if not line.schemes:
+                yield located.problem(f"allow[{number}].schemes", "lists no scheme.", "Write [https], or remove it.")
 
     def _reserved(self, located: Located, name: str) -> Iterator[Problem]:
         if name in RESERVED:

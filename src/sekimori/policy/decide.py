@@ -12,7 +12,8 @@ Denied unless everything below says yes, in this order; the first no is the answ
  7. exactly one provider is left: an agent's own routes come before the tenant's defaults, and of several at one level
     the caller must name one (`provider/model`);
  8. the key may be used: it belongs to that provider, to this tenant or the operator, and the tenant's mode allows it;
- 9. the agent has every capability that the call needs.
+ 9. the agent has every capability that the call needs;
+10. every URL that the call would have the provider fetch is on the agent's list (policy/egress).
 
 The fallback, where the route has one, passes 3 to 8 for itself or is left out. `checks.check` refuses documents that
 break 8; it is judged here again because a call must not depend on who checked what, when (two locks).
@@ -28,6 +29,7 @@ from msgspec import Struct, structs
 
 from sekimori.dialects.found import lacking
 from sekimori.errors import Refused
+from sekimori.policy import egress
 from sekimori.policy.kinds import Fallback
 from sekimori.policy.kinds import Route as RouteDocument
 from sekimori.policy.problems import shown
@@ -120,6 +122,9 @@ def decide(snapshot: Snapshot, principal: Principal, ask: Ask) -> Grant:
         query = Query(ask.dialect, ask.operation, ask.model, ask.needs, principal.scopes, ask.places)
         decision = resolve(agent, query, Trace())
         agent.remember(key, decision)
+    if ask.fetches:
+        # Not remembered: URLs are the caller's to vary without end. Judged again before each hop, as all else.
+        egress.require(ask.fetches, agent.egress)
     return Grant(
         principal,
         snapshot.generation,

@@ -60,7 +60,7 @@ def explain(
     scopes: frozenset[Scope] = frozenset({"write"}),
 ) -> Explanation:
     """The decision for an agent by name. Raises `Refused('bad_request')` where there is no such agent."""
-    table = _table(snapshot, tenant, agent)
+    table = table_of(snapshot, tenant, agent)
     query = Query(dialect, operation, model, needs, scopes)
     trace = Trace()
     refused: Refused | None = None
@@ -88,7 +88,8 @@ def explain(
     )
 
 
-def _table(snapshot: Snapshot, tenant: str, agent: str) -> AgentTable:
+def table_of(snapshot: Snapshot, tenant: str, agent: str) -> AgentTable:
+    """The table of an agent by name. Raises `Refused('bad_request')` where there is none."""
     uid, agent_uid = snapshot.uid(f"tenant/{tenant}"), snapshot.uid(f"agent/{tenant}/{agent}")
     table = snapshot.tenant(uid) if uid else None
     if table is None:

@@ -44,6 +44,21 @@ Host = Annotated[
     str,
     Meta(min_length=1, max_length=253, description="a DNS name or an IP address (IPv6 without brackets)"),
 ]
+EgressHost = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        description="a DNS name, one with *. before it for any one label there, or a public IP address",
+    ),
+]
+PathPrefix = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?:/[A-Za-z0-9._~@-]{1,100}){1,20}/?\Z",
+        description="a path like /images, without escapes; it stands for all below it, too",
+    ),
+]
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000, description="a whole number from 1 to 1000000000")]
 Dollars = Annotated[
@@ -194,7 +209,30 @@ class Limit(_Document, frozen=True, kw_only=True, tag="Limit"):
     """Requests at once."""
 
 
-Document = Operator | Tenant | Provider | Key | Agent | Route | Limit
+class Allowed(Part, frozen=True, kw_only=True):
+    """Where a provider may be sent to fetch something."""
+
+    host: EgressHost
+    schemes: tuple[Literal["https", "http"], ...] = ("https",)
+    ports: tuple[Port, ...] = ()
+    """Without it, the usual port of the scheme."""
+    paths: tuple[PathPrefix, ...] = ()
+    """Paths and all below them; without it, any."""
+
+
+class Egress(_Document, frozen=True, kw_only=True, tag="Egress"):
+    """What providers may fetch, by URL, for a tenant, for one agent of it, or for the tenants of one vertical."""
+
+    tenant: Slug | None = None
+    agent: Slug | None = None
+    """The agent it is for; without it, every agent of the tenant that has no own."""
+    vertical: Text | None = None
+    """In a tenant's stead, by the operator: for tenants of this vertical that have no document of their own."""
+    allow: tuple[Allowed, ...]
+    """Nothing else is."""
+
+
+Document = Operator | Tenant | Provider | Key | Agent | Route | Limit | Egress
 
 KINDS: Final[dict[str, type[Document]]] = {
     "Operator": Operator,
@@ -204,6 +242,7 @@ KINDS: Final[dict[str, type[Document]]] = {
     "Agent": Agent,
     "Route": Route,
     "Limit": Limit,
+    "Egress": Egress,
 }
 """In the order in which exports and diffs list them: what is referred to before what refers."""
 
@@ -239,6 +278,8 @@ def name_of(document: Document) -> str:
             return f"{document.agent or '*'}/{document.provider}"
         case Limit():
             return document.agent or "*"
+        case Egress():
+            return document.agent or ("*" if document.tenant else f"vertical {document.vertical or ''}")
 
 
 Identity = tuple[str, str, str]

@@ -21,8 +21,21 @@ from sekimori.egress.address import Denied
 from sekimori.errors import Fault, Refused
 from sekimori.meter.prices import Cost, Rates, rate
 from sekimori.meter.prices import cost as cost_of
+from sekimori.policy import egress
 from sekimori.policy.bases import base_of
-from sekimori.policy.kinds import Agent, Document, Key, Limit, Operator, Provider, Route, Tenant, owner_of, tenant_of
+from sekimori.policy.kinds import (
+    Agent,
+    Document,
+    Egress,
+    Key,
+    Limit,
+    Operator,
+    Provider,
+    Route,
+    Tenant,
+    owner_of,
+    tenant_of,
+)
 from sekimori.policy.pattern import matches
 from sekimori.terms import OPERATOR, Dialect, Limits, Origin, Principal, Scope, Usage
 from sekimori.terms import Provider as Contract
@@ -80,6 +93,7 @@ class AgentTable:
     __slots__ = (
         "capabilities",
         "decisions",
+        "egress",
         "limits",
         "models",
         "offered",
@@ -90,7 +104,7 @@ class AgentTable:
         "uid",
     )
 
-    def __init__(self, tenant: TenantTable, document: Agent, uid: str, limits: Limits) -> None:
+    def __init__(self, tenant: TenantTable, document: Agent, uid: str, limits: Limits, fetches: egress.Policy) -> None:
         self.tenant = tenant
         self.slug = document.name
         self.uid = uid
@@ -99,6 +113,7 @@ class AgentTable:
         self.capabilities = frozenset(document.capabilities)
         self.scopes = included(document.scopes)
         self.limits = limits
+        self.egress = fetches
         self.decisions: dict[tuple[Any, ...], Decision] = {}
         self.offered: dict[Dialect, tuple[str, ...]] = {}
 
@@ -168,13 +183,24 @@ def compile(documents: Iterable[Document], uids: Mapping[str, str], generation: 
 class Snapshot:
     """The policy of one generation."""
 
-    __slots__ = ("_documents", "_operator", "_rates", "_shared", "_tables", "_tenants", "_uids", "generation")
+    __slots__ = (
+        "_documents",
+        "_operator",
+        "_rates",
+        "_shared",
+        "_tables",
+        "_tenants",
+        "_uids",
+        "_verticals",
+        "generation",
+    )
 
     def __init__(self, documents: Iterable[Document], uids: Mapping[str, str], generation: int) -> None:
         self.generation = generation
         self._operator = Operator()
         self._shared: list[Provider | Key] = []
         self._tenants: dict[str, Tenant] = {}
+        self._verticals: dict[str, Egress] = {}
         self._documents: dict[str, list[Document]] = {}
         self._tables: dict[str, TenantTable] = {}
         names = []
@@ -187,6 +213,8 @@ class Snapshot:
                 self._operator = document
             elif isinstance(document, Provider | Key) and tenant is None:
                 self._shared.append(document)
+            elif isinstance(document, Egress) and tenant is None:
+                self._verticals[document.vertical or ""] = document
             elif tenant is not None:
                 self._documents.setdefault(tenant, []).append(document)
         self._rates: Rates = MappingProxyType(
@@ -309,6 +337,8 @@ class Snapshot:
 
     def _agents(self, table: TenantTable, own: list[Document]) -> dict[str, AgentTable]:
         bounds = {item.agent: item for item in own if isinstance(item, Limit)}
+        lists = {item.agent: egress.compiled(item.allow, _named(item)) for item in own if isinstance(item, Egress)}
+        usual = lists.get(None) or self._vertical(table)
         agents = {}
         for item in own:
             if isinstance(item, Agent):
@@ -326,8 +356,18 @@ class Snapshot:
                         if bound is not None and bound.concurrency is not None
                     ),
                 )
-                agents[uid] = AgentTable(table, item, uid, limits)
+                agents[uid] = AgentTable(table, item, uid, limits, lists.get(item.name, usual))
         return agents
+
+    def _vertical(self, table: TenantTable) -> egress.Policy:
+        """What the operator allows the tenants of this vertical that have no Egress document."""
+        document = self._verticals.get(self._tenants[table.uid].vertical) if self._tenants[table.uid].vertical else None
+        return egress.NOTHING if document is None else egress.compiled(document.allow, _named(document))
+
+
+def _named(document: Egress) -> str:
+    whose = document.tenant or f"vertical {document.vertical}"
+    return f"The Egress document {whose}/{document.agent}" if document.agent else f"The Egress document {whose}"
 
 
 def _uid(uids: Mapping[str, str], name: str) -> str:
