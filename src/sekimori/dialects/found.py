@@ -1,14 +1,18 @@
-"""What reading an ask found: the capabilities it needs, and where in the body each need stands."""
+"""What reading an ask found: the capabilities it needs, the objects and URLs it names, and where each stands."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import re
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final, NoReturn
 
 from sekimori.dialects.fields import CAPABILITIES, Rule
 from sekimori.errors import Refused
 
 Path = tuple[str | int, ...]
+MOST_NAMED: Final = 256
+"""Objects, and URLs, that one ask may name; each costs a look-up."""
+_ID: Final = re.compile(r"[!-~]{1,256}")
 MOST_TOKENS: Final = 2**31 - 1
 """No model answers this long; a bound beyond it is a mistake or an attempt to overflow somebody's counter."""
 
@@ -16,11 +20,36 @@ MOST_TOKENS: Final = 2**31 - 1
 class Found:
     """Collects needs while the body is read. Raises Refused where no setting could allow what stands there."""
 
-    __slots__ = ("places",)
+    __slots__ = ("_fetches", "_objects", "places")
 
     def __init__(self) -> None:
         self.places: dict[str, str] = {}
         """Capability -> the first place that needs it."""
+        self._objects: dict[str, str] = {}
+        self._fetches: dict[str, str] = {}
+
+    @property
+    def objects(self) -> tuple[tuple[str, str], ...]:
+        """Objects kept at the provider that the ask names, each once: (id, first place)."""
+        return tuple(self._objects.items())
+
+    @property
+    def fetches(self) -> tuple[tuple[str, str], ...]:
+        """URLs that the provider would fetch, each once: (URL, first place)."""
+        return tuple(self._fetches.items())
+
+    def names(self, id: Any, path: Path) -> None:
+        """An object kept at the provider is named. Raises Refused where that is no id: what it would name there is
+        not known here."""
+        if type(id) is not str or not _ID.fullmatch(id):
+            wrong(path, "an id of 1 to 256 visible ASCII characters")
+        _note(self._objects, id, path)
+
+    def fetch(self, url: Any, path: Path) -> None:
+        """A URL stands where the provider would fetch it. Whether it may is decided by policy/egress."""
+        if type(url) is not str:
+            wrong(path, "a string")
+        _note(self._fetches, url, path)
 
     def apply(self, rule: Rule, value: Any, path: Path) -> None:
         """Judge a listed field by its rule. `value` is what it holds; None where only its presence counts."""
@@ -44,6 +73,13 @@ class Found:
             if folded in known:  # listed names are all in lower case
                 raise Refused("unknown_field", f"`{spell((*path, name))}` is spelled otherwise: `{folded}`.")
             self.need("unknown_fields", (*path, name))
+
+    def spelled(self, names: Iterable[str], known: Set[str], path: Path) -> None:
+        """Refuse members that differ from a listed one in case alone, in an object whose other members may be any."""
+        for name in names:
+            folded = name.casefold()
+            if folded != name and folded in known:
+                raise Refused("unknown_field", f"`{spell((*path, name))}` is spelled otherwise: `{folded}`.")
 
     def unknown_kind(self, capability: str, kind: str, known: Set[str], path: Path) -> None:
         """Judge a `type` (or `name`) that is not listed; its value becomes part of the place."""
@@ -77,6 +113,17 @@ def spell(path: Path) -> str:
             shown = step if step.isprintable() else ascii(step)[1:-1]
             text += f".{shown[:80]}" if text else shown[:80]
     return text[:240]
+
+
+def _note(noted: dict[str, str], what: str, path: Path) -> None:
+    if what not in noted:
+        if len(noted) >= MOST_NAMED:
+            raise Refused(
+                "bad_request",
+                f"`{spell(path)}` is one too many: a call names at most {MOST_NAMED} URLs, and as many objects.",
+                advice="Send them in several calls.",
+            )
+        noted[what] = spell(path)
 
 
 def wrong(path: Path, expected: str) -> NoReturn:
@@ -138,6 +185,7 @@ def read_references(found: Found, body: bytes, value: Mapping[str, Any], names: 
             for name, inner in one.items():
                 if name in _REFERENCES and type(inner) is str and inner and not inner.startswith("#"):
                     found.need("images_by_url", (*path, name))
+                    found.fetch(inner, (*path, name))
                 elif type(inner) is dict or type(inner) is list:
                     stack.append(((*path, name), inner))
         elif type(one) is list:
