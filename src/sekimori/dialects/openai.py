@@ -15,15 +15,16 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sekimori.dialects import fields
-from sekimori.dialects.found import Found, Path, count_of, fetched, flag_of, list_of, read_references, text_of, wrong
+from sekimori.dialects.found import Found, Path, count_of, flag_of, list_of, read_references, text_of, wrong
 from sekimori.dialects.glance import ABSENT, empty, first, glance, small
+from sekimori.dialects.outside import read_conversation, read_file_id, read_media_url, read_tool_outside
 from sekimori.dialects.sse import fields as event_fields
 from sekimori.dialects.stream import ERROR, FINAL, HIDE, RELEASE, EventStream
 from sekimori.dialects.strict import read_object
-from sekimori.dialects.words import ErrorEvent, error_of, failure, of_status, reply_headers, words
+from sekimori.dialects.words import ErrorEvent, condition_of, error_of, failure, of_status, reply_headers, words
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.meter.usage import of_openai
-from sekimori.terms import NOTHING_NAMED, Ask, Condition, Dialect, Headers, Named, Operation, Usage
+from sekimori.terms import NOTHING_NAMED, Ask, Dialect, Headers, Named, Operation, Usage
 
 NAME: Final[Dialect] = "openai"
 
@@ -93,9 +94,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
         if type(prediction) is not dict:
             wrong(("prediction",), "an object")
         _read_content(found, prediction.get("content"), ("prediction", "content"))
-    voice = value["audio"].get("voice") if type(value.get("audio")) is dict else None
-    if type(voice) is dict:
-        found.need("stored_state", ("audio", "voice"))  # a voice kept at the provider
+    _read_kept(found, value)
     stream = flag_of(value, "stream")
     return Ask(
         dialect=NAME,
@@ -113,6 +112,18 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
     )
 
 
+def _read_kept(found: Found, value: dict[str, Any]) -> None:
+    """Top-level members that name something kept at the provider: a voice, a conversation to go on from."""
+    voice = value["audio"].get("voice") if type(value.get("audio")) is dict else None
+    if type(voice) is dict:
+        found.need("stored_state", ("audio", "voice"))
+        found.names(voice.get("id"), ("audio", "voice", "id"))
+    if value.get("previous_response_id") is not None:
+        found.names(value["previous_response_id"], ("previous_response_id",))
+    if value.get("conversation") is not None:
+        read_conversation(found, value["conversation"])
+
+
 def _read_message(found: Found, message: Any, index: int) -> None:
     if type(message) is not dict:
         wrong(("messages", index), "an object")
@@ -123,8 +134,10 @@ def _read_message(found: Found, message: Any, index: int) -> None:
     content = message.get("content")
     if type(content) is not str:
         _read_content(found, content, ("messages", index, "content"))
-    if message.get("audio") is not None:
+    audio = message.get("audio")
+    if audio is not None:
         found.need("stored_state", ("messages", index, "audio"))  # sound kept at the provider, named by its id
+        found.names(audio.get("id") if type(audio) is dict else audio, ("messages", index, "audio", "id"))
 
 
 def _read_content(found: Found, content: Any, path: Path) -> None:
@@ -158,20 +171,10 @@ def _read_media(found: Found, media: Any, path: Path) -> None:
     if not media.keys() <= fields.OPENAI_MEDIA:
         found.unknown(media.keys() - fields.OPENAI_MEDIA, fields.OPENAI_MEDIA, path)
     if media.get("file_id") is not None:
-        found.need("files_by_id", (*path, "file_id"))
+        read_file_id(found, media["file_id"], (*path, "file_id"))
     for name in ("url", "data", "file_data"):
-        url = media.get(name)
-        if url is None:
-            continue
-        if type(url) is not str:
-            wrong((*path, name), "a string")
-        # `data` and `file_data` are base64 without a scheme; anything with a scheme, or too odd to tell, is fetched.
-        if fetched(url) and not (name != "url" and _BASE64.fullmatch(url[:256])):
-            found.need("images_by_url", (*path, name))
-            found.fetch(url, (*path, name))
-
-
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-=\r\n]*", re.ASCII)
+        if media.get(name) is not None:
+            read_media_url(found, media[name], (*path, name), encoded=name != "url")
 
 
 def _read_tool(found: Found, tool: Any, path: Path) -> None:
@@ -179,7 +182,9 @@ def _read_tool(found: Found, tool: Any, path: Path) -> None:
         wrong(path, "an object")
     found.spelled(tool.keys(), fields.OPENAI_TOOL_MEMBERS, path)
     rule = _read_tool_kind(found, tool.get("type"), (*path, "type"))
-    if rule is not None and rule.inert and not tool.keys() <= fields.OPENAI_TOOL:
+    if rule is not None and not rule.inert:
+        read_tool_outside(found, fields.undated(tool["type"]), tool, path)
+    elif rule is not None and not tool.keys() <= fields.OPENAI_TOOL:
         found.unknown(tool.keys() - fields.OPENAI_TOOL, fields.OPENAI_TOOL, path)
 
 
@@ -273,15 +278,16 @@ def read_error(status: int, body: bytes) -> Upstream:
 def refusal(refused: Refusal, request_id: str | None = None) -> tuple[int, Headers, bytes]:
     """Status, headers and body of a refusal, so that the SDK raises its own exception. 529 is not of this dialect."""
     status = 503 if refused.status == 529 else refused.status
-    return status, reply_headers(refused, request_id), _encode({"error": _error(refused, status)})
+    return status, reply_headers(refused, request_id), _encode({"error": error_object(refused, status)})
 
 
 def stream_error(refused: Refusal) -> bytes:
     """The event that ends a stream which cannot go on: SDKs raise APIError on it."""
-    return b"data: " + _encode({"error": _error(refused, refused.status)}) + b"\n\n"
+    return b"data: " + _encode({"error": error_object(refused, refused.status)}) + b"\n\n"
 
 
-def _error(refused: Refusal, status: int) -> dict[str, Any]:
+def error_object(refused: Refusal, status: int) -> dict[str, Any]:
+    """A refusal as the dialect's error object."""
     kind = _TYPES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
     return {"message": words(refused), "type": kind, "param": None, "code": refused.reason}
 
@@ -343,11 +349,5 @@ class Stream(EventStream):
 
 def _read_error_event(data: bytes) -> ErrorEvent:
     """An error chunk. Providers write the status into `code`, or a word into `type`."""
-    error = error_of(data) or {}
-    said = {str(error.get(name)).lower() for name in ("type", "code", "status") if error.get(name) is not None}
-    condition: Condition = "server_error"
-    if said & {"429", "rate_limit_exceeded", "rate_limit_error", "insufficient_quota", "requests", "tokens"}:
-        condition = "rate_limited"
-    elif any("overloaded" in word or word in ("529", "503") for word in said):
-        condition = "overloaded"
+    condition = condition_of(error_of(data) or {})
     return ErrorEvent(condition, failure(condition))

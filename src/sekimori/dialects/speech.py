@@ -18,12 +18,14 @@ from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 from typing import Final
 
-from sekimori.dialects import anthropic, openai
+from sekimori.dialects import anthropic, embeddings, openai, responses
 from sekimori.terms import Dialect, Operation
 
 SPEECH: Final[Mapping[tuple[Dialect, Operation], ModuleType]] = MappingProxyType(
     {
         ("openai", "chat"): openai,
+        ("openai", "responses"): responses,
+        ("openai", "embeddings"): embeddings,
         ("anthropic", "chat"): anthropic,
         ("anthropic", "count_tokens"): anthropic,
     }

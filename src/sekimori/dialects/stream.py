@@ -42,6 +42,7 @@ class EventStream:
 
     __slots__ = (
         "_before",
+        "_bound",
         "_cutter",
         "_last",
         "complete",
@@ -69,6 +70,7 @@ class EventStream:
         """Ids of the objects that the provider keeps from now on."""
         self._cutter = Cutter()
         self._before = b""  # comments and pings, held until there is an answer to release them with
+        self._bound = HELD_LIMIT  # bytes of `final`: of the last event itself only the cutter's limit bounds the size
         self._last = RELEASE  # what was done with the event before: half a CRLF goes the same way
 
     def mint(self, *ids: Any) -> None:
@@ -124,6 +126,7 @@ class EventStream:
             if done == RELEASE:
                 released.append(event)
             elif done == FINAL:
+                self._bound += len(event)
                 self._end(b"".join(events[number:]) + bytes(self._cutter.tail))
                 break
             elif done == ERROR:
@@ -162,7 +165,7 @@ class EventStream:
     def _after(self, data: bytes) -> bytes:
         if self.error is None:
             self.final += data
-            if len(self.final) > HELD_LIMIT:
+            if len(self.final) > self._bound:
                 raise Upstream("upstream_malformed", "The provider sent more after the last event of the stream.")
         return b""
 

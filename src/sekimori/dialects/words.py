@@ -130,3 +130,14 @@ def error_of(body: bytes) -> Mapping[str, Any] | None:
     value = glance(_ERROR, body)
     found = None if value is None else small(value.error)
     return found if isinstance(found, dict) else None
+
+
+def condition_of(error: Mapping[str, Any]) -> Condition:
+    """What an error of the OpenAI dialect that came with a 200 says. Providers write the status into `code`, or a word
+    into `type`."""
+    said = {str(error.get(name)).lower() for name in ("type", "code", "status") if error.get(name) is not None}
+    if said & {"429", "rate_limit_exceeded", "rate_limit_error", "insufficient_quota", "requests", "tokens"}:
+        return "rate_limited"
+    if any("overloaded" in word or word in ("529", "503") for word in said):
+        return "overloaded"
+    return "server_error"

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from types import ModuleType
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from sekimori.dialects.speech import SPEECH, VOICE
 from sekimori.errors import Refusal
+from sekimori.gateway import azure
 from sekimori.meter.budget import Figures, RateLimited
 from sekimori.terms import NOTHING_NAMED, Ask, Dialect, Headers, Named, Operation
 
@@ -39,6 +40,8 @@ class Door(Struct, frozen=True):
 
 CALLS: Final[dict[str, Door]] = {
     "/v1/chat/completions": Door("openai", "chat"),
+    "/v1/responses": Door("openai", "responses"),
+    "/v1/embeddings": Door("openai", "embeddings"),
     "/v1/messages": Door("anthropic", "chat"),
     "/v1/messages/count_tokens": Door("anthropic", "count_tokens"),
 }
@@ -46,8 +49,21 @@ MODELS: Final = "/v1/models"
 
 
 def door_of(path: str, query: str) -> Door | None:
-    """The door at a path; None where there is none. `query` is what follows the `?`."""
+    """The door at a path; None where there is none. `query` is what follows the `?`.
+
+    Raises Refused `bad_request` where a path or query is none that the door's dialect could mean.
+    """
+    if path.startswith(azure.ROOT):
+        return _door_of_azure(path, query)
     return CALLS.get(path)
+
+
+def _door_of_azure(path: str, query: str) -> Door | None:
+    plain, named = azure.translated(path, query)
+    door = CALLS.get(plain)
+    if door is None or door.dialect != "openai":
+        return None
+    return structs.replace(door, named=named)
 
 
 def dialect_of(target: str | None) -> Dialect:

@@ -23,10 +23,6 @@ def of_openai(figures: Any) -> Usage | None:
     """
     if type(figures) is not dict:
         return None
-    input_ = _count(figures.get("prompt_tokens"))
-    output = _count(figures.get("completion_tokens"))
-    if input_ is None or output is None:
-        return None
     given = _part(figures, "prompt_tokens_details")
     made = _part(figures, "completion_tokens_details")
     details = _Details(
@@ -34,6 +30,41 @@ def of_openai(figures: Any) -> Usage | None:
         cache_write=given.get("cache_write_tokens"),
         reasoning=made.get("reasoning_tokens"),
     )
+    return _with_total(figures, figures.get("prompt_tokens"), figures.get("completion_tokens"), details)
+
+
+def of_openai_responses(figures: Any) -> Usage | None:
+    """`usage` of the OpenAI dialect's responses: input_tokens, output_tokens, total_tokens and their details."""
+    if type(figures) is not dict:
+        return None
+    given = _part(figures, "input_tokens_details")
+    details = _Details(
+        cached=given.get("cached_tokens"),
+        cache_write=given.get("cache_write_tokens"),
+        reasoning=_part(figures, "output_tokens_details").get("reasoning_tokens"),
+    )
+    return _with_total(figures, figures.get("input_tokens"), figures.get("output_tokens"), details)
+
+
+def of_openai_embeddings(figures: Any) -> Usage | None:
+    """`usage` of the OpenAI dialect's embeddings: prompt_tokens, and total_tokens, which says the same.
+
+    Where the total is more, it is what was read (servers that count pieces of a long text apart).
+    """
+    if type(figures) is not dict:
+        return None
+    input_ = _count(figures.get("prompt_tokens"))
+    if input_ is None:
+        return None
+    total = _count(figures.get("total_tokens", input_))
+    return Usage(input=max(input_, total or 0), estimated=total != input_)
+
+
+def _with_total(figures: dict[str, Any], given: Any, made: Any, details: _Details) -> Usage | None:
+    """Input and output beside a `total_tokens`, all of which must agree."""
+    input_, output = _count(given), _count(made)
+    if input_ is None or output is None:
+        return None
     total = figures.get("total_tokens")
     if total is not None:
         known = _count(total)

@@ -43,6 +43,8 @@ class Entry(Struct, frozen=True):
 _PATHS: Final[Mapping[tuple[Dialect, Operation], str]] = MappingProxyType(
     {
         ("openai", "chat"): "/chat/completions",
+        ("openai", "responses"): "/responses",
+        ("openai", "embeddings"): "/embeddings",
         ("anthropic", "chat"): "/v1/messages",
         ("anthropic", "count_tokens"): "/v1/messages/count_tokens",
     }
