@@ -291,6 +291,7 @@ class _Reply(Struct):
     id: Raw = ABSENT
     status: Raw = ABSENT
     output: Raw = ABSENT
+    service_tier: Raw = ABSENT
     usage: Raw = ABSENT
     error: Raw = ABSENT
     incomplete_details: Raw = ABSENT
@@ -353,7 +354,7 @@ def read_reply(body: bytes, operation: Operation = "responses") -> ReplyFacts:
     reason = details.get("reason") if type(details) is dict else None
     finish = status if type(reason) is not str else reason
     return ReplyFacts(
-        of_openai_responses(small(reply.usage)),
+        of_openai_responses(small(reply.usage), small(reply.service_tier)),
         finish if type(finish) is str else "",
         model if type(model) is str else "",
         _minted(reply),
@@ -489,10 +490,10 @@ class Stream(EventStream):
             return FINAL if kind in _LAST else RELEASE
         self.minted = _minted(reply) or self.minted
         if kind in _LAST:
-            self.usage = of_openai_responses(small(reply.usage))
+            self.usage = of_openai_responses(small(reply.usage), small(reply.service_tier))
             return FINAL
         if kind == "response.failed" or small(reply.status) == "failed":
-            self.usage = of_openai_responses(small(reply.usage))
+            self.usage = of_openai_responses(small(reply.usage), small(reply.service_tier))
             self.error = _failed(reply.error)
             return ERROR
         return RELEASE
