@@ -20,8 +20,8 @@ from sekimori.policy.problems import looks_secret, shown
 from sekimori.policy.reading import Node
 from sekimori.upstream.catalog import offers
 
-MOST: Final = 1000
-"""Entries that one import carries."""
+MOST: Final = 500
+"""Entries that one import carries; each may be a provider, and a check compares those with one another."""
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FROM_ENVIRONMENT: Final = "os.environ/"

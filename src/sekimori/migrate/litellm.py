@@ -257,10 +257,11 @@ class _Import:
             yield limit
 
     def _models(self) -> list[str]:
+        """What the agent may call. An alias needs no line of its own: each of its targets is judged like a plain call."""
         contracts = self._found.contracts
         models = [f"{one.name}/{model}" for one in contracts for model in one.models]
         models = models if len(models) <= LISTED else [f"{one.name}/*" for one in contracts]
-        return list(dict.fromkeys([*models, *settings.listed(self._aliases)]))
+        return list(dict.fromkeys(models))
 
 
 def _weights(targets: dict[str, Decimal]) -> list[tuple[str, int]]:

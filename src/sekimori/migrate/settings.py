@@ -162,9 +162,10 @@ _PARAMETERS: Final[Mapping[str, Said | None]] = {
 }
 
 _SECRET_NAME: Final = re.compile(
-    r"(?:^|_)(?:key|secret|password|passwd|token|credentials?|master_key|database_url|dsn|webhook)(?:$|_url$)", re.I
+    r"(?:^|[_-])(?:key|secret|password|passwd|token|credentials?|authorization|database_url|dsn|webhook)(?:$|_url$)",
+    re.I,
 )
-_NOT_SECRET: Final = frozenset({"max_token", "key_management_system", "cache_key", "token"})
+_NOT_SECRET: Final = frozenset({"cache_key"})
 _PLACEHOLDERS: Final = frozenset(
     {
         *("none", "null", "nil", "na", "n/a", "empty", "dummy", "anything", "fake", "fake-key", "not-needed"),
@@ -185,7 +186,7 @@ def is_secret(name: str, text: str) -> bool:
     if looks_secret(text) or re.search(r"://[^/@\s]+:[^/@\s]+@", text):
         return True
     named = _SECRET_NAME.search(name) is not None and name.lower() not in _NOT_SECRET
-    return named and text.lower() not in ("true", "false") and not re.fullmatch(r"[0-9.]{1,12}", text)
+    return named and text.lower() not in ("true", "false") and not re.fullmatch(r"[0-9.]{1,12}(?:e-?[0-9]+)?", text)
 
 
 def parameter(name: str, catalog: str) -> Said | None:
@@ -216,7 +217,7 @@ def address(prefix: str, served: Served, base: str, given: Mapping[str, str]) ->
         return _azure(base)
     if base and served.root and "v1" not in base.split("/")[3:]:
         base = base.rstrip("/") + "/v1"
-    elif not base and not served.known:
+    elif not base and ENTRIES[catalog].base_url is None:
         base = served.base_url or ""
     elif base and prefix == "openai" and not _same_origin(base, ENTRIES["openai"].base_url):
         catalog = "compatible"  # whatever speaks the dialect is written with this prefix there
@@ -256,8 +257,3 @@ def alias(tenant: str, name: str, targets: list[tuple[str, int]]) -> Document | 
     except msgspec.ValidationError:
         return None
     return None if looks_secret(name) else made
-
-
-def listed(aliases: Mapping[str, Document]) -> list[str]:
-    """What the agent's document lists so that it may call the aliases."""
-    return list(aliases)
