@@ -31,6 +31,7 @@ LAYERS: list[set[str]] = [
         "identity.apikey",
         "identity.authenticate",
         "vault.secret",
+        "migrate",
     },
     {"config", "telemetry", "db", "http", "egress.dial"},
     {"ledger"},

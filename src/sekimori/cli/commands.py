@@ -39,7 +39,8 @@ _policy = App(name="policy", help="What a call would be allowed.")
 _egress = App(name="egress", help="Which URLs a provider may be had to fetch.")
 _ledger = App(name="ledger", help="The record: verify it, read it, take proofs from it.")
 _kek = App(name="kek", help="The key-encryption key.")
-for _group in (_key, _apikey, _route, _policy, _egress, _ledger, _kek):
+_import = App(name="import", help="Documents from the configuration of another gateway.")
+for _group in (_key, _apikey, _route, _policy, _egress, _ledger, _kek, _import):
     app.command(_group)
 
 _STDIN: Final = "/dev/stdin"
@@ -275,6 +276,38 @@ def apply(*, file: Documents, prune: Annotated[bool, Flag] = False) -> None:
 def export() -> None:
     """The documents in force, as YAML. Applying them changes nothing."""
     _print(_ask("export", arguments.Nothing()), lambda answer: show.raw(answer["text"]))
+
+
+@_import.command(name="litellm")
+def import_litellm(
+    file: Path,
+    /,
+    *,
+    out: Path | None = None,
+    tenant: str = "default",
+    agent: str = "default",
+    mode: Literal["agency", "vpc"] = "agency",
+) -> int:
+    """Write documents from a LiteLLM proxy's config.yaml, and say what could not be carried. Nothing is applied.
+
+    Parameters
+    ----------
+    file
+        The config.yaml; `-` is standard input.
+    out
+        File to write the documents to; one that exists is not replaced [default: standard output].
+    tenant
+        Name of the tenant that the callers of that proxy become.
+    agent
+        Name of its one agent.
+    mode
+        `agency` keeps the provider keys as the operator's, `vpc` as the tenant's own.
+    """
+    from sekimori.cli import importing
+
+    answer = importing.litellm(file, out, tenant=tenant, agent=agent, mode=mode)
+    _print(answer, importing.show)
+    return 0 if answer["documents"] else 1
 
 
 # -- keys ------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
 
@@ -106,15 +106,22 @@ class Waiting:
                 sys.stderr.flush()
 
 
-def _console() -> Console:
+def _console(file: TextIO) -> Console:
     from rich.console import Console
 
-    wide = None if sys.stdout.isatty() else 200  # cut nothing off in a file or a pipe
-    return Console(markup=False, highlight=False, emoji=False, width=wide, file=sys.stdout)
+    wide = None if file.isatty() else 200  # cut nothing off in a file or a pipe
+    return Console(markup=False, highlight=False, emoji=False, width=wide, file=file)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, figures: int = 0) -> None:
-    """A table whose last `figures` columns are right-aligned."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    figures: int = 0,
+    file: TextIO | None = None,
+) -> None:
+    """A table whose last `figures` columns are right-aligned, on standard output unless `file` says otherwise."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -125,7 +132,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
         made.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
     for row in rows:
         made.add_row(*(Text(clean(cell)) for cell in row))
-    _console().print(made)
+    _console(file or sys.stdout).print(made)
 
 
 def when(time_ms: int | None) -> str:

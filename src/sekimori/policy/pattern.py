@@ -25,7 +25,11 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether some name is matched by both patterns. Cost: the product of their lengths."""
+    """Whether some name is matched by both patterns. Cost: the product of their lengths where both hold a `*`."""
+    if "*" not in other:
+        return matches(one, other)
+    if "*" not in one:
+        return matches(other, one)
     # below[j]: whether the rests one[i+1:] and other[j:] can stand for a common text; rows from the end.
     below = [set(other[j:]) <= {"*"} for j in range(len(other) + 1)]
     for letter in reversed(one):

@@ -4,6 +4,8 @@ Only what documents need is read: mappings with distinct text keys, sequences, a
 merge keys are refused, so no document is larger than it looks (no expansion of aliases) and none names a Python type.
 Scalars follow the YAML 1.2 core schema, not 1.1: `no`, `on` and `12:30` are text and not a boolean or a number, `true`
 and `false` are the only booleans, and a number with a decimal point stays text, exact to the digit.
+
+A file of another program (`foreign`) may use anchors, aliases and merge keys: they are written out, within a bound.
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ FILE_LIMIT: Final = 8 * 1024 * 1024
 """Bytes of one file."""
 DEPTH_LIMIT: Final = 8
 """Levels of nesting; the documents need three."""
+FOREIGN_DEPTH: Final = 32
+"""Levels of nesting in a file of another program."""
+FOREIGN_NODES: Final = 200_000
+"""Values in a file of another program once its aliases are written out: nine lines of aliases can stand for 10⁹."""
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Line breaks to YAML but not to most editors, and characters that reorder what is shown: either makes a reviewer read
@@ -67,8 +73,9 @@ class Node(Struct, frozen=True):
                 return "a group of fields"
 
 
-def read(data: bytes, file: str) -> list[Node]:
-    """The documents of one file. `file` is only for messages. Raises `Invalid`."""
+def read(data: bytes, file: str, *, foreign: bool = False) -> list[Node]:
+    """The documents of one file. `file` is only for messages. `foreign`: it was written for another program, so
+    anchors, aliases and merge keys are allowed and written out. Raises `Invalid`."""
     if len(data) > FILE_LIMIT:
         raise _invalid(file, 0, f"is larger than {FILE_LIMIT} bytes.", "Split it into several files.")
     try:
@@ -82,7 +89,7 @@ def read(data: bytes, file: str) -> list[Node]:
         code = f"U+{ord(hiding[0]):04X}"
         raise _invalid(file, line, f"holds a character ({code}) that shows otherwise than it reads.", "Remove it.")
     try:
-        return list(_Reader(file, yaml.parse(text, Loader=_LOADER)).documents())
+        return list((_Foreign if foreign else _Reader)(file, yaml.parse(text, Loader=_LOADER)).documents())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
@@ -96,7 +103,9 @@ def read(data: bytes, file: str) -> list[Node]:
 
 
 class _Reader:
-    """Events to nodes; recursion is bounded by DEPTH_LIMIT."""
+    """Events to nodes; recursion is bounded by the depth."""
+
+    depth = DEPTH_LIMIT
 
     def __init__(self, file: str, events: Iterator[Event]) -> None:
         self._file = file
@@ -120,7 +129,7 @@ class _Reader:
             raise self._refuse(line, f"uses the tag {shown(tag)}.", "Remove it: fields have fixed types.")
         if isinstance(event, ScalarEvent):
             return Node(line, _scalar(event.value) if event.implicit[0] else event.value)
-        if depth > DEPTH_LIMIT:
+        if depth > self.depth:
             raise self._refuse(line, "is nested too deeply.", "Documents are flat.")
         if isinstance(event, SequenceStartEvent):
             return Node(line, tuple(self._sequence(depth)))
@@ -142,7 +151,7 @@ class _Reader:
             line = _line(event)
             if not isinstance(event, ScalarEvent):
                 raise self._refuse(line, "has a field whose name is not text.", "Write NAME: VALUE.")
-            key = self._node(event, depth + 1)
+            key = self._key(event, depth)
             if not isinstance(key.value, str):
                 raise self._refuse(line, f"has a field whose name is {key.sort}.", "Write NAME: VALUE.")
             if key.value in members:
@@ -154,8 +163,64 @@ class _Reader:
             members[key.value] = Node(line, member.value)
         return members
 
+    def _key(self, event: ScalarEvent, depth: int) -> Node:
+        return self._node(event, depth + 1)
+
     def _refuse(self, line: int, text: str, fix: str) -> Invalid:
         return _invalid(self._file, line, text, fix)
+
+
+class _Foreign(_Reader):
+    """Anchors, aliases and merge keys are written out: what is read is a tree, and no larger than FOREIGN_NODES."""
+
+    depth = FOREIGN_DEPTH
+
+    def __init__(self, file: str, events: Iterator[Event]) -> None:
+        super().__init__(file, events)
+        self._anchored: dict[str, tuple[Node, int, int]] = {}
+        """Of each anchor: its value, how many values that holds, and how many levels."""
+        self._read = 0
+        self._deepest = 0
+
+    def _node(self, event: Event, depth: int) -> Node:
+        line = _line(event)
+        if isinstance(event, AliasEvent):
+            if event.anchor not in self._anchored:  # a value that holds itself is not complete yet either
+                raise self._refuse(line, "uses an alias of no anchor before it.", "Write the value out.")
+            node, held, levels = self._anchored[event.anchor]
+            self._count(line, held, depth + levels)
+            return Node(line, node.value)
+        self._count(line, 1, depth)
+        anchor = getattr(event, "anchor", None)
+        if anchor is None:
+            return super()._node(event, depth)
+        event.anchor = None  # type: ignore[attr-defined]
+        before, outer, self._deepest = self._read, self._deepest, depth
+        node = super()._node(event, depth)
+        self._anchored[anchor] = node, self._read - before + 1, self._deepest - depth
+        self._deepest = max(outer, self._deepest)
+        return node
+
+    def _count(self, line: int, values: int, depth: int) -> None:
+        self._read += values
+        self._deepest = max(self._deepest, depth)
+        if self._read > FOREIGN_NODES:
+            raise self._refuse(line, f"holds more than {FOREIGN_NODES} values.", "Import it in parts.")
+        if depth > self.depth:
+            raise self._refuse(line, "is nested too deeply.", "Write it flatter.")
+
+    def _key(self, event: ScalarEvent, depth: int) -> Node:
+        return Node(_line(event), event.value)  # to such a program `1` and `on` may be names
+
+    def _mapping(self, depth: int) -> dict[str, Node]:
+        members = super()._mapping(depth)
+        merged = members.pop("<<", None)
+        if merged is not None:
+            for source in merged.value if isinstance(merged.value, tuple) else (merged,):
+                if not isinstance(source.value, dict):
+                    raise self._refuse(merged.line, f"merges {source.sort}.", "Merge a group of fields.")
+                members = {**source.value, **members}
+        return members
 
 
 def _line(event: Event) -> int:
