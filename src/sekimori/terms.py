@@ -179,6 +179,10 @@ class Usage(Struct, frozen=True, gc=False):
     cache_write: int = 0
     reasoning: int = 0
     estimated: bool = False
+    cache_write_hour: int = 0
+    """Of `cache_write`, what the cache keeps for an hour."""
+    service: str = ""
+    """The service tier that the provider says it served with; empty where it says none, or the usual one."""
 
 
 class Check(Struct, frozen=True, gc=False):

@@ -65,6 +65,14 @@ def test_openai(figures: dict[str, Any], usage: Usage) -> None:
     assert of_openai(figures) == usage
 
 
+@pytest.mark.parametrize(
+    ("told", "service"),
+    [("priority", "priority"), ("flex", "flex"), ("default", ""), (None, ""), (5, ""), ("x" * 40, ""), ("a b", "")],
+)
+def test_the_service_tier_stands_beside_the_figures(told: Any, service: str) -> None:
+    assert of_openai(openai(), told) == Usage(10, 5, service=service)
+
+
 @pytest.mark.parametrize("figures", UNKNOWN)
 def test_no_figures_are_unknown(figures: Any) -> None:
     assert of_openai(figures) is None
@@ -100,6 +108,16 @@ def test_absurd_by_addition() -> None:
         (anthropic(cache_read_input_tokens=None, cache_creation_input_tokens=None), Usage(10, 5)),
         (anthropic(output_tokens_details={"thinking_tokens": 2}), Usage(10, 5, reasoning=2)),
         (anthropic(output_tokens_details={"thinking_tokens": 6}), Usage(10, 5, estimated=True)),
+        (
+            anthropic(cache_creation_input_tokens=9, cache_creation={"ephemeral_1h_input_tokens": 4}),
+            Usage(19, 5, cache_write=9, cache_write_hour=4),
+        ),
+        (
+            anthropic(cache_creation_input_tokens=3, cache_creation={"ephemeral_1h_input_tokens": 4}),
+            Usage(13, 5, cache_write=3, estimated=True),
+        ),
+        (anthropic(cache_creation=None, service_tier="standard"), Usage(10, 5)),
+        (anthropic(service_tier="priority"), Usage(10, 5, service="priority")),
         (anthropic(iterations=None), Usage(10, 5)),
         (anthropic(iterations=[anthropic()]), Usage(10, 5)),
         (anthropic(iterations=[anthropic(), anthropic(2, 3, cache_read_input_tokens=4)]), Usage(16, 8, cached=4)),

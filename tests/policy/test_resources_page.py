@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -109,6 +110,19 @@ def test_every_catalogue_entry_is_documented() -> None:
 
 
 def test_the_price_page_is_the_table() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", PROVIDERS, re.MULTILINE)
-    told = {(c, m): tuple(int(Decimal(n) * 10**9) for n in figures) for c, m, *figures in rows}
-    assert told == {(c, m): (r.input, r.cached, r.cache_write, r.output) for c, m, r in priced()}
+    """A row for each model, tier and service; `holds` says for which calls where not for all."""
+    pattern = r"^\| `(\w+)` \| `(.+?)` \| (.*?) ?\| (.+?) \| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$"
+    rows = re.findall(pattern, PROVIDERS, re.MULTILINE)
+    told = [(c, m, holds, *(int(Decimal(n) * 10**9) for n in figures)) for c, m, holds, *figures in rows]
+    listed = []
+    for catalog, model, rate in priced():
+        begins = [f"from {date.fromordinal(rate.begins + _EPOCH)}"] if rate.begins else []
+        for service, tiers in [("", rate.tiers), *rate.services]:
+            for one in tiers:
+                holds = [*begins, *([service] if service else []), *([f"above {one.above}"] if one.above else [])]
+                figures = (one.input, one.cached, one.cache_write, one.cache_write_hour, one.output)
+                listed.append((catalog, model, ", ".join(holds), *figures))
+    assert told == listed
+
+
+_EPOCH = date(1970, 1, 1).toordinal()

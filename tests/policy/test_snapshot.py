@@ -106,18 +106,18 @@ def test_costs_are_the_operators_prices_then_the_tables() -> None:
     at = snapshot(right())
     mini = decide(at, principal("acme", "x"), ask("gpt-5-mini")).routes[0]
     unknown = decide(at, principal("acme", "x"), ask("gpt-5-huge")).routes[0]
-    listed = at.cost(usage, mini)
+    listed = at.cost(usage, mini, 0)
     assert listed is not None
     assert listed.nano == 2_250_000_000
     assert listed.source.startswith("https://developers.openai.com/")
-    assert at.cost(usage, unknown) is None
+    assert at.cost(usage, unknown, 0) is None
     agreed = [
         Price(catalog="openai", model=m, input="1", output="0.5", source="contract 7", date="2026-01-31")
         for m in ("gpt-5-mini", "gpt-5-huge")
     ]
     priced = snapshot(right().merged(Documents([Operator(prices=tuple(agreed))])))
     for route in (mini, unknown):
-        assert priced.cost(usage, route) == (1_500_000_000, "contract 7 (2026-01-31)")
+        assert priced.cost(usage, route, 0) == (1_500_000_000, "contract 7 (2026-01-31)")
 
 
 def test_scopes_include_the_lesser_ones() -> None:

@@ -49,6 +49,8 @@ _FIGURES: Final = (
     "output_tokens",
     "cache_read_input_tokens",
     "cache_creation_input_tokens",
+    "cache_creation",
+    "service_tier",
     "output_tokens_details",
     "iterations",
 )

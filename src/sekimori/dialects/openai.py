@@ -46,6 +46,7 @@ class _Reply(Struct):
     usage: Raw = ABSENT
     error: Raw = ABSENT
     model: Raw = ABSENT
+    service_tier: Raw = ABSENT
 
 
 _REPLY: Final = msgspec.json.Decoder(_Reply)
@@ -251,7 +252,7 @@ def read_reply(body: bytes, operation: Operation = "chat") -> ReplyFacts:
     choice = choices[0] if choices else None
     finish = choice.get("finish_reason") if type(choice) is dict else None
     return ReplyFacts(
-        of_openai(small(reply.usage)),
+        of_openai(small(reply.usage), small(reply.service_tier)),
         finish if type(finish) is str else "",
         model if type(model) is str else "",
     )
@@ -326,7 +327,7 @@ class Stream(EventStream):
         self.started = True
         if chunk.usage is ABSENT or (empty(chunk.usage) and first(chunk.usage) == b"n"):
             return RELEASE
-        self.usage = of_openai(small(chunk.usage))
+        self.usage = of_openai(small(chunk.usage), small(chunk.service_tier))
         return HIDE if self.hide_usage and empty(chunk.choices) else RELEASE
 
     def _ends(self, tail: bytearray) -> bool:

@@ -286,7 +286,7 @@ class Recording:
         if refusal is None and answer is not None:
             refusal = answer.refusal
         usage = self._usage(outcome)
-        price = self._books.snapshot().cost(usage, route) if usage is not None else None
+        price = self._books.snapshot().cost(usage, route, self._books.clock.now_ms()) if usage is not None else None
         seconds = now - self._began
         first = None if self._first_byte is None else self._first_byte - self._began
         settled = entries.Settled(

@@ -129,6 +129,10 @@ class Decided(Payload, frozen=True, kw_only=True):
     """Public id of the API key."""
     tags: Tags | None = None
     """Whom and what the call is for, as its caller said; None where nothing was said."""
+    reserved: Usage | None = None
+    """What the hop may use at most by its reservation; None where no bound on tokens or money applied."""
+    reserved_nano: int | None = None
+    """What that costs at the dearest; None where no bound on money applied."""
 
 
 class Settled(Payload, frozen=True, kw_only=True):

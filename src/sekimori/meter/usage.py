@@ -7,7 +7,10 @@ be true (more cached than input) is dropped, and what is left is marked estimate
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
+
+from msgspec import structs
 
 from sekimori.terms import Usage
 
@@ -15,8 +18,9 @@ MOST: Final = 1_000_000_000
 """Tokens of one call. The longest contexts are some millions; beyond this a figure is a mistake."""
 
 
-def of_openai(figures: Any) -> Usage | None:
-    """`usage` of the OpenAI dialect: prompt_tokens, completion_tokens, total_tokens and their details.
+def of_openai(figures: Any, service: Any = None) -> Usage | None:
+    """`usage` of the OpenAI dialect: prompt_tokens, completion_tokens, total_tokens and their details; and the
+    `service_tier` that stands beside it.
 
     Some providers (Gemini's endpoint, xAI) leave reasoning out of completion_tokens and into total_tokens; what is
     billed as output is the larger of the two ways to see it.
@@ -45,7 +49,7 @@ def of_openai(figures: Any) -> Usage | None:
         # Left out of the completion, and no total to tell so: count it, for it is billed.
         output += details.reasoning
         details.doubt = True
-    return details.usage(input_, output)
+    return details.usage(input_, output, service_of(service))
 
 
 def of_anthropic(figures: Any) -> Usage | None:
@@ -62,13 +66,15 @@ def of_anthropic(figures: Any) -> Usage | None:
     parts = [_anthropic(one) if type(one) is dict else None for one in iterations]
     known = [part for part in parts if part is not None]
     if len(known) != len(parts):
-        return Usage(whole.input, whole.output, whole.cached, whole.cache_write, whole.reasoning, estimated=True)
+        return structs.replace(whole, estimated=True)
     billed = Usage(
         input=sum(part.input for part in known),
         output=sum(part.output for part in known),
         cached=sum(part.cached for part in known),
         cache_write=sum(part.cache_write for part in known),
         reasoning=sum(part.reasoning for part in known),
+        cache_write_hour=sum(part.cache_write_hour for part in known),
+        service=whole.service,
         estimated=whole.estimated or any(part.estimated for part in known),
     )
     if billed.input + billed.output <= whole.input + whole.output:
@@ -86,21 +92,27 @@ def _anthropic(figures: dict[str, Any]) -> Usage | None:
     written = _count(figures.get("cache_creation_input_tokens") or 0)
     if cached is None or written is None:
         return None
-    details = _Details(reasoning=_part(figures, "output_tokens_details").get("thinking_tokens"))
+    details = _Details(
+        reasoning=_part(figures, "output_tokens_details").get("thinking_tokens"),
+        cache_write_hour=_part(figures, "cache_creation").get("ephemeral_1h_input_tokens"),
+    )
     details.cached, details.cache_write = cached, written
-    return details.usage(fresh + cached + written, output)
+    return details.usage(fresh + cached + written, output, service_of(figures.get("service_tier")))
 
 
 class _Details:
     """The figures beside input and output, and whether any of them could not be believed."""
 
-    __slots__ = ("cache_write", "cached", "doubt", "reasoning")
+    __slots__ = ("cache_write", "cache_write_hour", "cached", "doubt", "reasoning")
 
-    def __init__(self, *, cached: Any = None, cache_write: Any = None, reasoning: Any = None) -> None:
+    def __init__(
+        self, *, cached: Any = None, cache_write: Any = None, reasoning: Any = None, cache_write_hour: Any = None
+    ) -> None:
         self.doubt = False
         self.cached = self._read(cached)
         self.cache_write = self._read(cache_write)
         self.reasoning = self._read(reasoning)
+        self.cache_write_hour = self._read(cache_write_hour)
 
     def _read(self, figure: Any) -> int:
         if figure is None:
@@ -111,15 +123,31 @@ class _Details:
             return 0
         return count
 
-    def usage(self, input_: int, output: int) -> Usage | None:
+    def usage(self, input_: int, output: int, service: str = "") -> Usage | None:
         if input_ > MOST or output > MOST:
             return None
-        cached, written, reasoning = self.cached, self.cache_write, self.reasoning
+        cached, written, reasoning, hour = self.cached, self.cache_write, self.reasoning, self.cache_write_hour
         if cached + written > input_:
             self.doubt, cached, written = True, 0, 0
+        if hour > written:
+            self.doubt, hour = True, 0
         if reasoning > output:
             self.doubt, reasoning = True, 0
-        return Usage(input_, output, cached, written, reasoning, self.doubt)
+        return Usage(input_, output, cached, written, reasoning, self.doubt, hour, service)
+
+
+USUAL: Final = frozenset({"default", "standard", "auto"})
+"""What providers call the service tier that their list prices are for."""
+
+
+def service_of(told: Any) -> str:
+    """The service tier that a reply names; empty for the usual one and for what is no short word."""
+    if type(told) is not str or told in USUAL or not _SERVICE.fullmatch(told):
+        return ""
+    return told
+
+
+_SERVICE: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 def _count(figure: Any) -> int | None:
@@ -146,4 +174,6 @@ def estimate(request_bytes: int, released_bytes: int, known: Usage | None) -> Us
         cache_write=told.cache_write,
         reasoning=told.reasoning,
         estimated=True,
+        cache_write_hour=told.cache_write_hour,
+        service=told.service,
     )

@@ -7,12 +7,13 @@ which trusts no one to have asked here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Final
 
 from sekimori.dialects.fields import CAPABILITIES
 from sekimori.egress.address import Denied, classify, parse_host
 from sekimori.identity.names import RESERVED
+from sekimori.meter.prices import is_day
 from sekimori.policy.bases import base_of
 from sekimori.policy.documents import Documents, Located
 from sekimori.policy.kinds import (
@@ -20,6 +21,7 @@ from sekimori.policy.kinds import (
     Key,
     Limit,
     Operator,
+    Price,
     Provider,
     Route,
     Tenant,
@@ -110,15 +112,18 @@ class _Checker:
                 if not found.allowed and not found.allowable:
                     text = f"{host.name} cannot be allowed ({found.reason.replace('_', ' ')})."
                     yield located.problem(field, text, "Remove it: no model is served there.")
-        seen: set[tuple[str, str]] = set()
+        seen: set[tuple[str, str, str | None]] = set()
         for number, price in enumerate(document.prices):
             if "*" in price.model:
                 text = f"{price.model} is a pattern; a price is for one model."
                 yield located.problem(f"prices[{number}].model", text, "Write the model's exact name.")
-            if (price.catalog, price.model) in seen:
+            if (price.catalog, price.model, price.begins) in seen:
                 text = f"{price.catalog} {price.model} is priced twice."
-                yield located.problem(f"prices[{number}].model", text, "Keep one.")
-            seen.add((price.catalog, price.model))
+                yield located.problem(
+                    f"prices[{number}].model", text, "Keep one. Those of one model must differ in `from`."
+                )
+            seen.add((price.catalog, price.model, price.begins))
+            yield from _check_price(located, price, number)
 
     def _check_provider(self, located: Located, document: Provider) -> Iterator[Problem]:
         yield from self._reserved(located, document.name)
@@ -267,6 +272,22 @@ class _Checker:
                 text = f"{one.name} and {other.name} both serve {model}: a call that names it plainly is refused."
                 fix = f"Agents write {one.name}/MODEL or {other.name}/MODEL; or narrow the providers' models."
                 yield located.problem("", text, fix, "warning")
+
+
+def _check_price(located: Located, price: Price, number: int) -> Iterator[Problem]:
+    """What rate() would refuse: tiers that do not ascend, days that are none, service tiers named twice."""
+    at = f"prices[{number}]"
+    for place, tiers in [
+        (f"{at}.tiers", price.tiers),
+        *((f"{at}.services[{index}].tiers", one.tiers) for index, one in enumerate(price.services)),
+    ]:
+        if any(one.above >= other.above for one, other in pairwise(tiers)):
+            yield located.problem(place, "do not ascend by `above`.", "Write the shorter prompts first, each once.")
+    names = [one.name for one in price.services]
+    if len(set(names)) < len(names):
+        yield located.problem(f"{at}.services", "name a service tier twice.", "Keep one.")
+    if price.begins is not None and not is_day(price.begins):
+        yield located.problem(f"{at}.from", f"there is no day {price.begins}.", "Write a day of the calendar.")
 
 
 def _spoken(provider: Provider) -> frozenset[Dialect]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from sekimori.terms import OPERATOR, Condition, Dialect, Scope
 
@@ -60,6 +60,13 @@ Day = Annotated[
         description="a day written YYYY-MM-DD",
     ),
 ]
+ServiceTier = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z][a-z0-9_-]{0,31}\Z",
+        description="a service tier as the provider's replies name it, e.g. priority",
+    ),
+]
 CatalogName = Literal["openai", "anthropic", "compatible", "sandbox"]
 
 
@@ -78,6 +85,30 @@ class HostPort(Part, frozen=True, kw_only=True):
     port: Port
 
 
+class PriceTier(Part, frozen=True, kw_only=True):
+    """What every token of a call costs whose prompt has more than `above` tokens."""
+
+    above: Count
+    input: Dollars
+    output: Dollars
+    cached: Dollars | None = None
+    cache_write: Dollars | None = None
+    cache_write_hour: Dollars | None = None
+
+
+class PriceService(Part, frozen=True, kw_only=True):
+    """What a call costs that the provider says it served with another service tier than the usual one."""
+
+    name: ServiceTier
+    """As the provider's replies name it."""
+    input: Dollars
+    output: Dollars
+    cached: Dollars | None = None
+    cache_write: Dollars | None = None
+    cache_write_hour: Dollars | None = None
+    tiers: tuple[PriceTier, ...] = ()
+
+
 class Price(Part, frozen=True, kw_only=True):
     """What one model of one catalogue entry costs, in US dollars per million tokens."""
 
@@ -90,6 +121,14 @@ class Price(Part, frozen=True, kw_only=True):
     """Input read from the provider's cache; without it, as `input`."""
     cache_write: Dollars | None = None
     """Input written to the provider's cache; without it, as `input`."""
+    cache_write_hour: Dollars | None = None
+    """Input written to it for an hour; without it, as `cache_write`."""
+    tiers: tuple[PriceTier, ...] = ()
+    """Prices of longer prompts, ascending by `above`."""
+    services: tuple[PriceService, ...] = ()
+    """Prices of other service tiers."""
+    begins: Day | None = field(name="from", default=None)
+    """The first day (UTC) on which it holds; without it, always. A model may have several prices that differ in it."""
     source: Url
     """Where the price is published or agreed; shown beside each cost."""
     date: Day

@@ -19,10 +19,24 @@ from msgspec import Struct
 
 from sekimori.egress.address import Denied
 from sekimori.errors import Fault, Refused
-from sekimori.meter.prices import Cost, Rates, rate
-from sekimori.meter.prices import cost as cost_of
+from sekimori.meter.prices import DAY_MS, Cost, Rate, Rates, rate, table
+from sekimori.meter.prices import price as price_of
 from sekimori.policy.bases import base_of
-from sekimori.policy.kinds import Agent, Document, Key, Limit, Operator, Provider, Route, Tenant, owner_of, tenant_of
+from sekimori.policy.kinds import (
+    Agent,
+    Document,
+    Key,
+    Limit,
+    Operator,
+    Price,
+    PriceService,
+    PriceTier,
+    Provider,
+    Route,
+    Tenant,
+    owner_of,
+    tenant_of,
+)
 from sekimori.policy.pattern import matches
 from sekimori.terms import OPERATOR, Dialect, Limits, Origin, Principal, Scope, Usage
 from sekimori.terms import Provider as Contract
@@ -189,19 +203,7 @@ class Snapshot:
                 self._shared.append(document)
             elif tenant is not None:
                 self._documents.setdefault(tenant, []).append(document)
-        self._rates: Rates = MappingProxyType(
-            {
-                (price.catalog, price.model): rate(
-                    input=price.input,
-                    output=price.output,
-                    cached=price.cached,
-                    cache_write=price.cache_write,
-                    source=price.source,
-                    date=price.date,
-                )
-                for price in self._operator.prices
-            }
-        )
+        self._rates = _rates(self._operator)
         self._uids = MappingProxyType({name: _uid(uids, name) for name in names})
         if len(set(self._uids.values())) != len(self._uids):
             raise Fault("policy_unavailable", "The policy cannot be used.", advice="A uid stands for two things.")
@@ -215,9 +217,14 @@ class Snapshot:
         """Deployment-wide settings."""
         return self._operator
 
-    def cost(self, usage: Usage, route: Hop) -> Cost | None:
-        """What a hop cost by this generation's prices; None where its model has none."""
-        return cost_of(usage, route.provider.catalog, route.model, self._rates)
+    def cost(self, usage: Usage, route: Hop, now_ms: int) -> Cost | None:
+        """What a hop cost by this generation's prices of the day; None where its model has none."""
+        found = self.price(route, now_ms)
+        return None if found is None else found.of(usage)
+
+    def price(self, route: Hop, now_ms: int) -> Rate | None:
+        """The price of a route's model on the day; None where it has none."""
+        return price_of(route.provider.catalog, route.model, now_ms // DAY_MS, self._rates)
 
     def tenant_uids(self) -> list[str]:
         """Of every tenant."""
@@ -328,6 +335,25 @@ class Snapshot:
                 )
                 agents[uid] = AgentTable(table, item, uid, limits)
         return agents
+
+
+def _rates(operator: Operator) -> Rates:
+    """The prices of the Operator document. One that contradicts itself is left out: its model has no price."""
+    found: dict[tuple[str, str, int], Rate] = {}
+    for price in operator.prices:
+        figures = {**_figures(price), "tiers": [_figures(tier) for tier in price.tiers]}
+        services = [{**_figures(one), "tiers": [_figures(tier) for tier in one.tiers]} for one in price.services]
+        try:
+            made = rate(**figures, services=services, begins=price.begins or "", source=price.source, date=price.date)
+        except ValueError:
+            continue
+        found[price.catalog, price.model, made.begins] = made
+    return table((catalog, model, made) for (catalog, model, _), made in found.items())
+
+
+def _figures(part: Price | PriceTier | PriceService) -> dict[str, Any]:
+    names = ("name", "above", "input", "output", "cached", "cache_write", "cache_write_hour")
+    return {name: getattr(part, name) for name in names if hasattr(part, name)}
 
 
 def _uid(uids: Mapping[str, str], name: str) -> str:
