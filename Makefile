@@ -20,6 +20,11 @@ $(VENV)/ready: requirements/develop.txt requirements/model.txt pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(VENV)/clients: $(VENV)/ready requirements/clients.txt
+	@echo "adding the agent frameworks that tests call through (hash-checked wheels; about a minute)"
+	@$(PIP) --require-hashes --only-binary :all: -r requirements/clients.txt
+	@touch $@
+
 setup: $(VENV)/ready
 
 ## make demo       the main job, end to end, against a real language model
@@ -31,7 +36,7 @@ run: setup
 	@$(BIN)/sekimori demo --serve
 
 ## make test       the tests that need no privileges
-test: setup
+test: setup $(VENV)/clients
 	@$(BIN)/python -m pytest -m "not host"
 
 ## make test-host  the tests that need root (namespaces, Debian packages)
