@@ -51,12 +51,13 @@ def _check_version(query: str, *, required: bool) -> None:
     except ValueError:
         fields = [("api-version", "")]
     versions = [value for name, value in fields if name == "api-version"]
-    if versions or required:
-        # Nothing here depends on it, for the provider is asked in its own way. But a client that sends nonsense, or
-        # two of them, is misconfigured, and Azure would tell it so.
-        if len(versions) != 1 or not _VERSION.fullmatch(versions[0]):
-            raise Refused(
-                "bad_request",
-                "The query must have one `api-version` of the form YYYY-MM-DD or YYYY-MM-DD-preview.",
-                advice="Send e.g. `?api-version=2024-10-21`, or use the paths below `/openai/v1/`, which need none.",
-            )
+    if not versions and not required:
+        return
+    # Nothing here depends on it, for the provider is asked in its own way. But a client that sends nonsense, or two of
+    # them, is misconfigured, and Azure would tell it so.
+    if len(versions) != 1 or not _VERSION.fullmatch(versions[0]):
+        raise Refused(
+            "bad_request",
+            "The query must have one `api-version` of the form YYYY-MM-DD or YYYY-MM-DD-preview.",
+            advice="Send e.g. `?api-version=2024-10-21`, or use the paths below `/openai/v1/`, which need none.",
+        )
