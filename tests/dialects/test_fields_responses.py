@@ -1,4 +1,4 @@
-"""The registry of responses and embeddings knows whatever the SDK's own types can hold; so does that of every dialect."""
+"""The registry of responses and embeddings, and of all else, knows whatever the SDKs' own types can hold."""
 
 from __future__ import annotations
 
