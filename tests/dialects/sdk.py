@@ -12,12 +12,19 @@ from anthropic.types import MessageCreateParams as _  # noqa: F401 - fails early
 from anthropic.types import message_count_tokens_params, message_create_params
 from anthropic.types.beta import message_count_tokens_params as beta_count_tokens_params
 from anthropic.types.beta import message_create_params as beta_create_params
+from openai.types import embedding_create_params
 from openai.types.chat import completion_create_params
+from openai.types.responses import response_create_params
 
 OPENAI = [
     completion_create_params.CompletionCreateParamsNonStreaming,
     completion_create_params.CompletionCreateParamsStreaming,
 ]
+RESPONSES = [
+    response_create_params.ResponseCreateParamsNonStreaming,
+    response_create_params.ResponseCreateParamsStreaming,
+]
+EMBEDDINGS = [embedding_create_params.EmbeddingCreateParams]
 ANTHROPIC = [
     message_create_params.MessageCreateParamsNonStreaming,
     message_create_params.MessageCreateParamsStreaming,

@@ -171,7 +171,51 @@ def test_finds_what_an_ask_needs_and_where(members: dict[str, Any], expected: di
     assert ask.needs == expected.keys()
 
 
+NAMED: list[tuple[dict[str, Any], list[tuple[str, str]], list[tuple[str, str]]]] = [
+    (content({"type": "image_url", "image_url": {"url": IMAGE}}), [], []),
+    (
+        content({"type": "image_url", "image_url": "http://169.254.169.254/"}),
+        [],
+        [("http://169.254.169.254/", "messages[0].content[0].image_url.url")],
+    ),
+    (
+        content({"type": "file", "file": {"file_data": "https://x/a.pdf"}}),
+        [],
+        [("https://x/a.pdf", "messages[0].content[0].file.file_data")],
+    ),
+    (
+        content({"type": "file", "file": {"file_id": "file-1"}}),
+        [("file-1", "messages[0].content[0].file.file_id")],
+        [],
+    ),
+    (
+        {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]},
+        [("audio_1", "messages[0].audio.id")],
+        [],
+    ),
+    ({"audio": {"voice": {"id": "voice_1"}}}, [("voice_1", "audio.voice.id")], []),
+    ({"previous_response_id": "r"}, [("r", "previous_response_id")], []),
+    ({"conversation": {"id": "c"}}, [("c", "conversation.id")], []),
+    (schema({"$ref": "http://x/"}), [], [("http://x/", "tools[0].function.parameters.$ref")]),
+    (tool(type="mcp", server_url="http://x/"), [], [("http://x/", "tools[1].server_url")]),
+    (tool(type="file_search", vector_store_ids=["vs"]), [("vs", "tools[1].vector_store_ids[0]")], []),
+    (tool(type="code_interpreter", container="cntr"), [("cntr", "tools[1].container")], []),
+]
+
+
+@pytest.mark.parametrize(("members", "objects", "fetches"), NAMED, ids=[json.dumps(case[0])[:70] for case in NAMED])
+def test_names_every_object_and_url(
+    members: dict[str, Any], objects: list[tuple[str, str]], fetches: list[tuple[str, str]]
+) -> None:
+    ask = read(**members)
+    assert list(ask.objects) == objects
+    assert list(ask.fetches) == fetches
+
+
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    (content({"type": "file", "file": {"file_id": 5}}), "bad_request", "`messages[0].content[0].file.file_id`"),
+    ({"messages": [{"role": "assistant", "audio": {}}]}, "bad_request", "`messages[0].audio.id`"),
+    ({"previous_response_id": ["r"]}, "bad_request", "`previous_response_id`"),
     ({"model": None}, "bad_request", "`model`"),
     ({"model": ""}, "bad_request", "`model`"),
     ({"model": 5}, "bad_request", "`model`"),
@@ -304,7 +348,7 @@ values = st.recursive(
     max_leaves=10,
 )
 JUDGED = {"model", "messages", "stream", "stream_options", "tools", "prediction", "audio", "max_tokens", "n",
-          "max_completion_tokens"}  # fmt: skip
+          "max_completion_tokens", "previous_response_id", "conversation"}  # fmt: skip
 
 
 @given(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import CompletionUsage
 
-from sekimori.meter.usage import MOST, of_anthropic, of_openai
+from sekimori.meter.usage import MOST, of_anthropic, of_openai, of_openai_embeddings, of_openai_responses
 from sekimori.terms import Usage
 
 
@@ -175,3 +175,47 @@ def test_whatever_is_told_usage_is_consistent_or_unknown(figures: Any) -> None:
             assert all(type(number) is int and 0 <= number <= MOST for number in numbers)
             assert usage.cached + usage.cache_write <= usage.input
             assert usage.reasoning <= usage.output
+
+
+def responses(input_: Any = 10, output: Any = 5, **rest: Any) -> dict[str, Any]:
+    return {"input_tokens": input_, "output_tokens": output, **rest}
+
+
+RESPONSES: list[tuple[Any, Usage | None]] = [
+    (responses(), Usage(10, 5)),
+    (responses(total_tokens=15), Usage(10, 5)),
+    (
+        responses(
+            input_tokens_details={"cached_tokens": 4, "cache_write_tokens": 2},
+            output_tokens_details={"reasoning_tokens": 5},
+        ),
+        Usage(10, 5, cached=4, cache_write=2, reasoning=5),
+    ),
+    (responses(input_tokens_details=None, output_tokens_details=[]), Usage(10, 5)),
+    (responses(total_tokens=14), Usage(10, 5, estimated=True)),
+    (responses(total_tokens=20), Usage(10, 10)),
+    (responses(output_tokens_details={"reasoning_tokens": 9}), Usage(10, 14, reasoning=9, estimated=True)),
+    (responses(input_tokens_details={"cached_tokens": 11}), Usage(10, 5, estimated=True)),
+    (responses(input_tokens_details={"cached_tokens": -1}), Usage(10, 5, estimated=True)),
+    *((unknown, None) for unknown in UNKNOWN),
+    *((responses(wrong), None) for wrong in WRONG),
+    *((responses(10, wrong), None) for wrong in WRONG),
+    (openai(), None),
+]
+
+
+@pytest.mark.parametrize(("figures", "expected"), RESPONSES)
+def test_figures_of_responses(figures: Any, expected: Usage | None) -> None:
+    assert of_openai_responses(figures) == expected
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["input_tokens", "output_tokens", "prompt_tokens", "total_tokens"]), st.integers(-1, MOST)
+    )
+)
+def test_figures_of_the_further_operations_never_contradict_themselves(figures: dict[str, Any]) -> None:
+    for usage in (of_openai_responses(figures), of_openai_embeddings(figures)):
+        if usage is not None:
+            assert 0 <= usage.cached + usage.cache_write <= usage.input <= MOST
+            assert 0 <= usage.reasoning <= usage.output <= MOST

@@ -14,6 +14,7 @@ import pytest
 
 from sekimori.dialects import anthropic as anthropic_dialect
 from sekimori.dialects import openai as openai_dialect
+from sekimori.dialects import responses as responses_dialect
 from sekimori.dialects.stream import EventStream
 from sekimori.errors import Upstream
 from sekimori.sandbox.replies import NOTICE, REASONING, fingerprint
@@ -267,6 +268,85 @@ async def test_every_scenario_is_read_as_what_it_is(sandbox: Sandbox, dialect: s
         body = (await ask(sandbox, name, dialect, True)).content
         stream = speech.Stream(True)
         stream.feed(body)
+        assert (stream.complete, stream.usage) == (True, None)
+
+
+async def test_responses(sandbox: Sandbox) -> None:
+    asked: Any = {"model": "sandbox-echo", "instructions": "be kind", "input": "hello out there"}
+    async with sandbox.openai() as client:
+        reply = await client.responses.create(**asked)
+        assert reply == await client.responses.create(**asked), "deterministic"
+        assert reply.output_text == said("sandbox-echo", 1)
+        assert reply.usage is not None
+        assert (reply.usage.input_tokens, reply.usage.output_tokens) == (5, len(reply.output_text.split()))
+        capped = await client.responses.create(**asked, max_output_tokens=3)
+        assert (capped.status, capped.incomplete_details.reason) == ("incomplete", "max_output_tokens")  # type: ignore[union-attr]
+        async with client.responses.stream(**asked) as stream:
+            kinds = [event.type async for event in stream]
+            final = await stream.get_final_response()
+        assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+        assert (final.output_text, final.usage) == (reply.output_text, reply.usage)
+
+
+async def test_responses_are_kept_by_key_unless_told_not_to(sandbox: Sandbox) -> None:
+    async with sandbox.openai() as client, sandbox.openai("sk-another-key") as other:
+        kept = await client.responses.create(model="sandbox-echo", input="one")
+        more = await client.responses.create(model="sandbox-echo", input="two", previous_response_id=kept.id)
+        assert "3 messages" in more.output_text
+        lost = await client.responses.create(model="sandbox-echo", input="three", store=False)
+        for one, at in ((kept, other), (lost, client)):
+            with pytest.raises(openai.BadRequestError, match="not found"):
+                await at.responses.create(model="sandbox-echo", input="four", previous_response_id=one.id)
+        reference: Any = [{"type": "item_reference", "id": "msg_1"}]
+        with pytest.raises(openai.BadRequestError, match="not found"):
+            await client.responses.create(model="sandbox-echo", input=reference)
+
+
+async def test_embeddings(sandbox: Sandbox) -> None:
+    async with sandbox.openai() as client:
+        packed = await client.embeddings.create(model="sandbox-echo", input=["one two", "three"])
+        plain = await client.embeddings.create(model="sandbox-echo", input=["one two"], encoding_format="float")
+        assert packed.usage.prompt_tokens == 3
+        assert packed.data[0].embedding == plain.data[0].embedding != packed.data[1].embedding
+        assert (await client.embeddings.create(model="sandbox-echo", input=[1, 2])).usage.total_tokens == 2
+
+
+async def test_every_scenario_of_responses_is_read_as_what_it_is(sandbox: Sandbox) -> None:
+    async def ask(name: str, stream: bool) -> bytes:
+        body = {"model": f"sandbox-{name}", "input": "hello", "stream": stream}
+        reply = await sandbox.raw.post("/v1/responses", json=body, headers={"authorization": f"Bearer {KEY}"})
+        assert reply.status_code == 200
+        return reply.content
+
+    async def streamed(name: str) -> EventStream:
+        stream = responses_dialect.Stream()
+        stream.feed(await ask(name, True))
+        return stream
+
+    assert (await streamed("echo")).complete
+    assert not (await streamed("truncated")).complete
+    assert (await streamed("malformed-later")).complete
+    for name, condition in (
+        ("error-first", "overloaded"),
+        ("error-first-rate-limited", "rate_limited"),
+        ("error-later", "server_error"),
+    ):
+        failed = await streamed(name)
+        assert failed.error is not None
+        assert failed.error.condition == condition
+        assert failed.started == (name == "error-later")
+        assert "org-sandbox-owner" not in str(failed.error.refusal)
+    with pytest.raises(Upstream, match="upstream_malformed"):
+        await streamed("malformed")
+    with pytest.raises(Upstream, match="upstream_too_large"):
+        await streamed("huge")
+    for name in ("truncated", "malformed", "malformed-later", "error-first"):
+        with pytest.raises(Upstream) as refused:
+            responses_dialect.read_reply(await ask(name, False))
+        assert refused.value.reason == ("upstream_error" if name == "error-first" else "upstream_malformed")
+    for name in ("no-usage", "negative-usage", "absurd-usage", "wrong-usage"):
+        assert responses_dialect.read_reply(await ask(name, False)).usage is None
+        stream = await streamed(name)
         assert (stream.complete, stream.usage) == (True, None)
 
 

@@ -21,6 +21,9 @@ def provider(catalog: str, path: str = "", *dialects: Dialect) -> Provider:
     ("catalog", "path", "dialect", "operation", "expected"),
     [
         ("openai", "/v1", "openai", "chat", "/v1/chat/completions"),
+        ("openai", "/v1", "openai", "responses", "/v1/responses"),
+        ("compatible", "/proxy/v1", "openai", "embeddings", "/proxy/v1/embeddings"),
+        ("sandbox", "", "openai", "responses", "/v1/responses"),
         ("anthropic", "", "anthropic", "chat", "/v1/messages"),
         ("anthropic", "/v1", "anthropic", "chat", "/v1/messages"),
         ("anthropic", "", "anthropic", "count_tokens", "/v1/messages/count_tokens"),
@@ -43,6 +46,8 @@ def test_targets(catalog: str, path: str, dialect: Dialect, operation: Operation
         ("openai", (), "anthropic", "chat"),
         ("openai", (), "openai", "count_tokens"),
         ("anthropic", (), "openai", "chat"),
+        ("anthropic", (), "anthropic", "responses"),
+        ("compatible", ("anthropic",), "openai", "embeddings"),
         ("compatible", ("openai",), "anthropic", "chat"),
     ],
 )

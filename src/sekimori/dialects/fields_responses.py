@@ -140,7 +140,7 @@ RESPONSES_CONTENT: Final[Mapping[str, Content]] = MappingProxyType(
         "text": _content("text"),
         "summary_text": _content("text"),
         "reasoning_text": _content("text"),
-        "computer_screenshot": _content("image_url", "file_id", "detail", urls=("image_url",)),
+        "computer_screenshot": _content("image_url", "file_id", urls=("image_url",)),
     }
 )
 """Types of content parts. A `file_id` in any of them needs `files_by_id`. Citations in `annotations` tell where words

@@ -73,7 +73,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
         if type(wanted) is not str:
             wrong(("include", index), "a string")
         if wanted not in registry.RESPONSES_INCLUDE:
-            found.unknown_kind("unknown_fields", wanted, registry.RESPONSES_INCLUDE.keys(), ("include", index))
+            found.unknown_kind("unknown_fields", wanted, registry.RESPONSES_INCLUDE.keys(), ("include",))
     for index, entry in enumerate(list_of(value, "context_management")):
         if type(entry) is not dict or entry.get("type") != "compaction":
             found.need("unknown_fields", ("context_management", index))
@@ -423,9 +423,9 @@ def _failed(error: Raw) -> ErrorEvent:
 
 
 def _error_event(error: dict[str, Any]) -> ErrorEvent:
-    if error.get("code") in _CALLERS:
-        message = error.get("message")
-        text = safe(message) if type(message) is str else str(error["code"])
+    code, message = error.get("code"), error.get("message")
+    if type(code) is str and code in _CALLERS:
+        text = safe(message) if type(message) is str else code
         return ErrorEvent(None, Upstream("upstream_refused", f"The provider refused the request: {text}"))
     condition = condition_of(error)
     return ErrorEvent(condition, failure(condition))
@@ -484,16 +484,14 @@ class Stream(EventStream):
             return RELEASE
         if not kind.startswith("response."):
             return self._strange()
-        self.started = True
-        reply = glance(_REPLY, bytes(value.response))
-        if reply is None:
-            return FINAL if kind in _LAST else RELEASE
+        reply = glance(_REPLY, bytes(value.response)) or _Reply()
         self.minted = _minted(reply) or self.minted
-        if kind in _LAST:
-            self.usage = of_openai_responses(small(reply.usage), small(reply.service_tier))
-            return FINAL
         if kind == "response.failed" or small(reply.status) == "failed":
             self.usage = of_openai_responses(small(reply.usage), small(reply.service_tier))
             self.error = _failed(reply.error)
             return ERROR
-        return RELEASE
+        self.started = True
+        if kind not in _LAST:
+            return RELEASE
+        self.usage = of_openai_responses(small(reply.usage), small(reply.service_tier))
+        return FINAL

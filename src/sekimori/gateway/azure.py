@@ -51,9 +51,11 @@ def _check_version(query: str, *, required: bool) -> None:
     except ValueError:
         fields = [("api-version", "")]
     versions = [value for name, value in fields if name == "api-version"]
+    if not versions and not required:
+        return
     # Nothing here depends on it, for the provider is asked in its own way. But a client that sends nonsense, or two of
     # them, is misconfigured, and Azure would tell it so.
-    if (versions or required) and (len(versions) != 1 or not _VERSION.fullmatch(versions[0])):
+    if len(versions) != 1 or not _VERSION.fullmatch(versions[0]):
         raise Refused(
             "bad_request",
             "The query must have one `api-version` of the form YYYY-MM-DD or YYYY-MM-DD-preview.",

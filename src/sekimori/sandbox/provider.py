@@ -11,6 +11,7 @@ import base64
 import gzip
 from collections import OrderedDict
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec
@@ -20,9 +21,10 @@ from sekimori.dialects.speech import SPEECH, VOICE
 from sekimori.dialects.strict import read_object
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.http.message import Reply, Request
-from sekimori.sandbox.replies import Heard, Said, events, figures, fingerprint, hear, plain, say
+from sekimori.sandbox import embeddings, replies, responses
+from sekimori.sandbox.replies import Heard, Said, fingerprint
 from sekimori.sandbox.scenarios import PREFIX, SCENARIOS, Scenario, choose
-from sekimori.terms import Dialect, Headers
+from sekimori.terms import Dialect, Headers, Operation
 
 KEYS_KEPT: Final = 1000
 LAST_BYTES: Final = 256 * 1024
@@ -42,11 +44,15 @@ OWNERS: Final[Headers] = [
     (b"set-cookie", b"__cf=sandbox"),
 ]
 _CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie"})
-_DOORS: Final[dict[str, tuple[Dialect, str]]] = {
+_DOORS: Final[dict[str, tuple[Dialect, Operation]]] = {
     "/v1/chat/completions": ("openai", "chat"),
+    "/v1/responses": ("openai", "responses"),
+    "/v1/embeddings": ("openai", "embeddings"),
     "/v1/messages": ("anthropic", "chat"),
     "/v1/messages/count_tokens": ("anthropic", "count_tokens"),
 }
+_MANNERS: Final[dict[Operation, ModuleType]] = {"responses": responses, "embeddings": embeddings}
+"""Operations that are not said as `replies` says a chat."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -78,6 +84,7 @@ class Provider:
         """By the key's fingerprint."""
         self.last: OrderedDict[str, dict[str, Any]] = OrderedDict()
         """The last request with each key, credentials taken out."""
+        self._kept = responses.Kept()
 
     async def __call__(self, request: Request, reply: Reply) -> None:
         path = request.path
@@ -120,25 +127,30 @@ class Provider:
             raise Refused("model_not_found", f"The sandbox has no model {wanted[:100]}.")
         await reply.send(200, [JSON, MARK], speech.model_page(wanted) if wanted else speech.models_page(names))
 
-    async def _answer(self, dialect: Dialect, operation: str, request: Request, reply: Reply) -> None:
+    async def _answer(self, dialect: Dialect, operation: Operation, request: Request, reply: Reply) -> None:
         key = _key(request)
         body = await request.body()
         total = self._note(key, request, body)
         try:
             value, _ = read_object(body)
-            heard = hear(dialect, value, key)
+            manner = _MANNERS.get(operation, replies)
+            if operation == "responses":
+                value = self._kept.before(value, key)
+            heard = manner.hear(dialect, value, key)
             scenario = choose(heard.model, key)
             if scenario is None:
                 known = ", ".join(PREFIX + name for name in ("echo", "rate-limited", "slow-stream"))
                 raise Refused(
                     "model_not_found", f"The sandbox has no model {heard.model[:100]}.", advice=f"Try {known}."
                 )
-            said = say(heard, body)
+            said = manner.say(heard, body)
             if await self._fail(scenario, heard, said, key, reply):
                 raise _Failed
             if operation == "count_tokens":
                 await reply.send(200, [JSON, MARK], _encode({"input_tokens": heard.words}))
             else:
+                if operation == "responses":
+                    self._kept.keep(value, key, said)
                 await self._say(scenario, heard, said, reply)
                 total.input += said.usage.input
                 total.output += said.usage.output
@@ -183,10 +195,10 @@ class Provider:
         elif name == "redirect":
             await reply.send(302, [(b"location", b"http://elsewhere.invalid/"), MARK], b"")
         elif name == "compressed":
-            packed = gzip.compress(plain(heard, said, figures(heard.dialect, said.usage)), mtime=0)
+            packed = gzip.compress(_whole(heard, said), mtime=0)
             await reply.send(200, [JSON, (b"content-encoding", b"gzip"), MARK], packed)
         elif name == "wrong-type":
-            await reply.send(200, [JSON if heard.stream else EVENTS, MARK], plain(heard, said, None))
+            await reply.send(200, [JSON if heard.stream else EVENTS, MARK], _whole(heard, said))
         elif name in _BROKEN:
             await (_broken_stream if heard.stream else _broken_plain)(name, heard, said, reply)
         else:
@@ -195,12 +207,13 @@ class Provider:
 
     async def _say(self, scenario: Scenario, heard: Heard, said: Said, reply: Reply) -> None:
         name = scenario.name
-        usage = _USAGES[name](heard.dialect) if name in _USAGES else figures(heard.dialect, said.usage)
+        manner = _MANNERS.get(heard.operation, replies)
+        usage = _USAGES[name](heard) if name in _USAGES else manner.figures(heard.dialect, said.usage)
         if name == "slow-first-byte":
             await asyncio.sleep(scenario.pause_s)
         pause = scenario.pause_s if name == "slow-stream" else 0.0
         if not heard.stream:
-            body = plain(heard, said, usage)
+            body = manner.plain(heard, said, usage)
             if not pause:
                 await reply.send(200, [JSON, MARK, *OWNERS], body)
                 return
@@ -209,7 +222,7 @@ class Provider:
             pieces: Iterator[bytes] = (body[at : at + step] for at in range(0, len(body), step))
         else:
             await reply.start(200, [EVENTS, MARK, *OWNERS])
-            pieces = events(heard, said, usage)
+            pieces = manner.events(heard, said, usage)
         held = b""
         for piece in pieces:
             if held:
@@ -253,15 +266,21 @@ _BROKEN: Final = frozenset(
     }
 )  # fmt: skip
 _USAGES: Final[dict[str, Any]] = {
-    "no-usage": lambda dialect: None,
-    "wrong-usage": lambda dialect: "many",
-    "negative-usage": lambda dialect: _usage(dialect, -1),
-    "absurd-usage": lambda dialect: _usage(dialect, 10**18),
+    "no-usage": lambda heard: None,
+    "wrong-usage": lambda heard: "many",
+    "negative-usage": lambda heard: _usage(heard, -1),
+    "absurd-usage": lambda heard: _usage(heard, 10**18),
 }
 
 
-def _usage(dialect: Dialect, count: int) -> dict[str, int]:
-    if dialect == "openai":
+def _whole(heard: Heard, said: Said) -> bytes:
+    manner = _MANNERS.get(heard.operation, replies)
+    whole: bytes = manner.plain(heard, said, manner.figures(heard.dialect, said.usage))
+    return whole
+
+
+def _usage(heard: Heard, count: int) -> dict[str, int]:
+    if heard.dialect == "openai" and heard.operation != "responses":
         return {"prompt_tokens": count, "completion_tokens": count, "total_tokens": 2 * count}
     return {"input_tokens": count, "output_tokens": count}
 
@@ -279,7 +298,7 @@ def _refusal(dialect: Dialect, name: str, key: str) -> tuple[int, Headers, bytes
 
 
 async def _broken_plain(name: str, heard: Heard, said: Said, reply: Reply) -> None:
-    body = plain(heard, said, figures(heard.dialect, said.usage))
+    body = _whole(heard, said)
     half = body[: len(body) // 2]
     if name == "truncated":
         await reply.send(200, [JSON, MARK], half)
@@ -295,16 +314,18 @@ async def _broken_plain(name: str, heard: Heard, said: Said, reply: Reply) -> No
         await reply.write(half)
         reply.abort()
     else:
-        await reply.send(200, [JSON, MARK], _error_body(heard.dialect, "overloaded"))
+        failed = heard.operation == "responses"
+        body = responses.failed("server_error") if failed else _error_body(heard.dialect, "overloaded")
+        await reply.send(200, [JSON, MARK], body)
 
 
 async def _broken_stream(name: str, heard: Heard, said: Said, reply: Reply) -> None:
-    speech = SPEECH[heard.dialect, "chat"]
-    whole = list(events(heard, said, figures(heard.dialect, said.usage)))
+    manner = _MANNERS.get(heard.operation, replies)
+    whole = list(manner.events(heard, said, manner.figures(heard.dialect, said.usage)))
     await reply.start(200, [EVENTS, MARK])
     if name in ("error-first", "error-first-rate-limited"):
         condition = "rate-limited" if name.endswith("limited") else "overloaded"
-        await reply.finish(_error_event(heard.dialect, condition))
+        await reply.finish(_error_event(heard, condition))
         return
     if name == "malformed":
         await reply.finish(b"data: <html>sandbox</html>\n\n")
@@ -326,13 +347,18 @@ async def _broken_stream(name: str, heard: Heard, said: Said, reply: Reply) -> N
         for _ in range(HUGE_EVENT // 65536):
             await reply.write(b"a" * 65536)
         await reply.finish(b'"}\n\n')
+    elif heard.operation == "responses":
+        await reply.finish(responses.failed_event(heard, said))
     else:
-        await reply.finish(
-            speech.stream_error(Upstream("upstream_error", "The sandbox failed, as asked: org-sandbox-owner."))
-        )
+        speech = SPEECH[heard.dialect, heard.operation]
+        failed = Upstream("upstream_error", "The sandbox failed, as asked: org-sandbox-owner.")
+        await reply.finish(speech.stream_error(failed))
 
 
-def _error_event(dialect: Dialect, name: str) -> bytes:
+def _error_event(heard: Heard, name: str) -> bytes:
+    if heard.operation == "responses":
+        return responses.error_event("rate_limit_exceeded" if name == "rate-limited" else "server_overloaded")
+    dialect = heard.dialect
     body = _error_body(dialect, name)
     return b"data: " + body + b"\n\n" if dialect == "openai" else b"event: error\ndata: " + body + b"\n\n"
 

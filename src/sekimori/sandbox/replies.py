@@ -8,13 +8,13 @@ three more tokens of output were that. So every figure can be checked by hand.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from sekimori.terms import Dialect, Usage
+from sekimori.terms import Dialect, Operation, Usage
 
 NOTICE: Final = "This is Sekimori's sandbox provider, not a language model."
 CREATED: Final = 1_767_225_600
@@ -43,6 +43,9 @@ class Heard(Struct, frozen=True):
     cap: int | None
     cached: bool
     reasons: bool
+    operation: Operation = "chat"
+    asked: Mapping[str, Any] = {}
+    """The ask itself, where the reply repeats some of it."""
 
 
 class Said(Struct, frozen=True):
