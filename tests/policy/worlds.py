@@ -169,9 +169,13 @@ _also = st.lists(
         Also, key=st.sampled_from(KEYS), provider=st.sampled_from([None, *PROVIDERS]), weight=st.sampled_from([1, 3])
     ),
     max_size=2,
+    unique=True,
 ).map(tuple)
 _targets = st.lists(
-    st.builds(Target, model=st.sampled_from(TARGETS), weight=st.sampled_from([1, 2, 7])), min_size=1, max_size=3
+    st.builds(Target, model=st.sampled_from(TARGETS), weight=st.sampled_from([1, 2, 7])),
+    min_size=1,
+    max_size=3,
+    unique=True,
 ).map(tuple)
 _sticky = st.sampled_from([None, "conversation"])
 _documents: st.SearchStrategy[Document] = st.one_of(

@@ -266,35 +266,33 @@ class _Checker:
 
     def _check_target(self, located: Located, document: Alias, target: Target, field: str) -> Iterator[Problem]:
         tenant, model = document.tenant, target.model
-        head, slash, rest = model.partition("/")
-        known = {p.name: p for (owner, _), p in self._providers.items() if owner in {None, tenant}}
-        visible = {one.name for one in self._aliases.get(tenant, []) if one.agent in {None, document.agent}}
-        if model in visible:
+        if model in {one.name for one in self._aliases[tenant] if one.agent in {None, document.agent}}:
             text = f"{model} is an alias, and aliases do not lead to aliases."
             yield located.problem(field, text, "Write PROVIDER/MODEL.")
-        elif slash and head in known:
-            if not rest or not any(matches(pattern, rest) for pattern in known[head].models):
+            return
+        head, slash, rest = model.partition("/")
+        known = {p.name: p for (owner, _), p in self._providers.items() if owner in {None, tenant}}
+        if slash and head in known:
+            serving = [head] if any(matches(pattern, rest) for pattern in known[head].models) else []
+            if not serving:
                 names = [f"{head}/{name}" for name in known[head].models]
-                text = f"{head} does not serve {shown(rest)}."
-                yield located.problem(field, text, nearest(model, names) or f"It serves {_some(known[head].models)}.")
-        elif not any(matches(pattern, model) for one in known.values() for pattern in one.models):
-            plain = [name for one in known.values() for name in one.models if "*" not in name]
-            names = plain + [f"{one.name}/{name}" for one in known.values() for name in one.models if "*" not in name]
-            text = f"{tenant} may use no provider that serves {model}."
-            yield located.problem(field, text, nearest(model, names) or "Write PROVIDER/MODEL.")
+                fix = nearest(model, names) or f"It serves {', '.join(known[head].models[:8])}."
+                yield located.problem(field, f"{head} does not serve {shown(rest)}.", fix)
         else:
-            routes = [
-                r for r in self._routes.get(tenant, []) if document.agent is None or r.agent in {None, document.agent}
-            ]
-            ends = {route.provider for route in routes}
-            serving = (
-                [head]
-                if slash and head in known
-                else [one.name for one in known.values() if any(matches(pattern, model) for pattern in one.models)]
-            )
-            if not ends & set(serving):
-                text = f"no route leads to {' or '.join(sorted(serving)[:8])}."
-                yield located.problem(field, text, "Add a Route, or remove the target.", "warning")
+            serving = [one.name for one in known.values() if any(matches(pattern, model) for pattern in one.models)]
+            if not serving:
+                plain = [(one.name, name) for one in known.values() for name in one.models if "*" not in name]
+                names = [name for _, name in plain] + [f"{at}/{name}" for at, name in plain]
+                text = f"{tenant} may use no provider that serves {model}."
+                yield located.problem(field, text, nearest(model, names) or "Write PROVIDER/MODEL.")
+        ends = {
+            route.provider
+            for route in self._routes.get(tenant, [])
+            if document.agent is None or route.agent in {None, document.agent}
+        }
+        if serving and not ends & set(serving):
+            text = f"no route leads to {' or '.join(serving[:8])}."
+            yield located.problem(field, text, "Add a Route, or remove the target.", "warning")
 
     def _known(self, tenant: str) -> list[Provider]:
         """The providers that the tenant's calls are decided on: its own, and those that its routes and keys name."""
@@ -392,11 +390,6 @@ class _Checker:
                 text = f"{one.name} and {other.name} both serve {model}: a call that names it plainly is refused."
                 fix = f"Agents write {one.name}/MODEL or {other.name}/MODEL; or narrow the providers' models."
                 yield located.problem("", text, fix, "warning")
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:8]) + (" …" if len(listed) > 8 else "")
 
 
 def _spoken(provider: Provider) -> frozenset[Dialect]:
