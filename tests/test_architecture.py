@@ -21,6 +21,8 @@ LAYERS: list[set[str]] = [
         "guard.screen",
         "upstream.catalog",
         "upstream.route",
+        "upstream.conversation",
+        "upstream.health",
         "egress.address",
         "meter.usage",
         "meter.prices",

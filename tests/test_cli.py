@@ -225,6 +225,21 @@ def test_explain_answers_without_calling_anyone(run: Run, home: Path) -> None:
     assert run("route", "explain", "acme", "nobody", "m-1").status in (1, 2)
 
 
+def test_explain_shows_shares_of_equals_and_what_an_alias_leaves_out(run: Run, home: Path, tmp_path: Path) -> None:
+    more = tmp_path / "more.yaml"
+    more.write_text(
+        "kind: Agent\ntenant: acme\nname: analyst\nmodels: [m-1, swift]\n---\n"
+        "kind: Alias\ntenant: acme\nname: swift\ntargets: [{model: m-1}]\n"
+    )
+    applied = run("apply", "-f", str(more))
+    assert applied.status == 0, applied.err
+    shown = run("route", "explain", "acme", "analyst", "swift")
+    assert shown.status == 0
+    assert "clients/acme/own" in shown.out
+    assert "share" not in shown.out, "a single key has no share"
+    assert "m-1" in run("export").out
+
+
 def test_the_record_is_shown_proven_and_verified(run: Run, home: Path) -> None:
     shown = run("--json", "ledger", "show", "--log", "acme").json
     record = next(one for one in shown if one["kind"] == "Applied")["leaf"]["id"]

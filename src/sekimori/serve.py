@@ -80,7 +80,7 @@ async def running(settings: Settings, *, plane: Plane = "all", log: Log | None =
         pool, providers = _providers(home, settings, stack)
         metrics = _metrics(home)
         books = Books(home.ledger, refusals, lambda: home.snapshot, metrics, log, clock)
-        listener = Listener(Gateway(home.index, budget, providers, books))
+        listener = Listener(Gateway(home.index, budget, providers, books, home.health))
         gateway, gateway_port = await _listen(
             settings.gateway,
             partial(Server, listener, refuse=listener.refuse, limits=_limits(settings.gateway)),
@@ -191,6 +191,8 @@ def _metrics(home: Home) -> Metrics:
     home.subscribe(lambda snapshot: metrics.configure((uid, *names) for uid, names in home.current.agents.items()))
     metrics.gauge("generation", "The committed generation.", lambda: home.snapshot.generation)
     metrics.histogram("commit_seconds", "Journal commits, until durable.", lambda: home.ledger.commit_times)
+    resting = home.health.resting
+    metrics.gauge("deployments_resting", "Deployments that rest after a failure.", lambda: resting(time.monotonic()))
     metrics.gauge("ledger_troubles", "What is wrong with the ledger; 0 is well.", lambda: len(home.ledger.troubles))
     return metrics
 

@@ -138,9 +138,17 @@ class Route(Struct, frozen=True):
     model: str
     """The model's name as the provider knows it."""
     yields: frozenset[Condition] = frozenset()
-    """Answers of this hop that let the next one try (empty on the last)."""
+    """Answers of this hop that let the fallback of its route try (empty where it has none)."""
     stores: bool = False
     """Whether the provider may keep what is said: the agent has the capability and the key is its tenant's own."""
+    moves: frozenset[Condition] = frozenset()
+    """Answers of this hop that let an equal try: another of the same position (empty where there is none)."""
+    weight: int = 1
+    """Share of the calls among the equals."""
+    of: frozenset[str] = frozenset()
+    """`provider/model` of the route it is of: a fallback stands in for hops of its own routes alone."""
+    rests: tuple[int, int] = (5, 300)
+    """Seconds it rests after a first failure, and at most."""
 
 
 class Limits(Struct, frozen=True):
@@ -161,10 +169,12 @@ class Grant(Struct, frozen=True, gc=False):
     operation: Operation
     model: str
     routes: tuple[Route, ...]
-    """In order; never empty."""
+    """Every hop that the call may take, in the order of the documents, fallbacks last; never empty."""
     limits: Limits
     reasons: tuple[str, ...]
     """Why it was granted, a line each; for the record and `explain`."""
+    sticky: bool = False
+    """Whether the same conversation is to come to the same one of several equals."""
 
 
 class Usage(Struct, frozen=True, gc=False):

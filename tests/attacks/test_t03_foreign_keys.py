@@ -41,6 +41,25 @@ REFUSED_DOCUMENTS = {
     "a key in nobody's name": "kind: Key\npath: clients//own\nprovider: house\n",
     "a tenant called operator": "kind: Tenant\nname: operator\nmode: agency\n",
     "an agent of the operator": "kind: Agent\ntenant: operator\nname: x\nmodels: [tiny]\n",
+    "a further key of another tenant": (
+        "kind: Route\ntenant: globex\nprovider: house\nkey: operator/house\nalso: [{key: clients/acme/own}]\n"
+    ),
+    "the operator's key as a further key at a tenant's provider": (
+        "kind: Route\ntenant: acme\nprovider: acme-llm\nkey: clients/acme/llm\nalso: [{key: operator/house}]\n"
+    ),
+    "a further key at another tenant's provider": (
+        "kind: Route\ntenant: globex\nprovider: house\nkey: operator/house\n"
+        "also: [{key: clients/acme/llm, provider: acme-llm}]\n"
+    ),
+    "an alias of another tenant's model": (
+        "kind: Alias\ntenant: globex\nname: fast\ntargets: [{model: acme-llm/acme-only}]\n"
+    ),
+    "an alias under the name of a model": (
+        "kind: Alias\ntenant: globex\nname: tiny\ntargets: [{model: globex-llm/globex-only}]\n"
+    ),
+    "an alias that reads like a provider's model": (
+        "kind: Alias\ntenant: globex\nname: house/tiny\ntargets: [{model: globex-only}]\n"
+    ),
     "a route of the operator": "kind: Route\ntenant: operator\nprovider: house\nkey: operator/house\n",
 }
 
@@ -75,6 +94,30 @@ async def test_no_name_a_caller_can_write_reaches_another_tenants_provider_or_ke
         assert here.provider.seen == []
         assert await here.of_kind("acme", entry.DECIDED) == []
         assert await here.of_kind("globex", entry.DECIDED) == []
+
+
+async def test_an_alias_reaches_nothing_that_its_agent_may_not_call(tmp_path: Path) -> None:
+    """Not what the agent's document leaves out, not another agent's alias, not another tenant's; in no spelling."""
+    aliases = (
+        "kind: Agent\ntenant: acme\nname: y\nmodels: [tiny, fast, 'f*']\n---\n"
+        "kind: Alias\ntenant: acme\nname: fast\ntargets: [{model: house/small}, {model: acme-llm/acme-only}]\n---\n"
+        "kind: Alias\ntenant: acme\nagent: x\nname: first\ntargets: [{model: acme-llm/acme-only}]\n---\n"
+        "kind: Alias\ntenant: globex\nname: foreign\ntargets: [{model: globex-llm/globex-only}]\n"
+    )
+    async with place(tmp_path, documents=aliases) as here:
+        for name in ("fast", "first", "foreign", "fast/small", "house/fast", "acme-llm/fast", "FAST", "fast\x00", "f*"):
+            for path, body in ((CHAT, chat(name)), (MESSAGES, question(name))):
+                code, _, reply = await here.post("acme/y", body, path, *([VERSION] if path == MESSAGES else []))
+                assert code in (400, 403, 404), name
+                assert b"globex" not in reply
+        # x lists the targets and not the alias: it is not there for x, which calls them by their own names.
+        code, _, body = await here.post("acme/x", chat("fast"))
+        assert (code, code_of(body)) == (403, "model_not_allowed")
+        assert here.provider.seen == []
+        agent = "kind: Agent\ntenant: acme\nname: y\nmodels: [tiny, fast, small]\n"
+        await here.apply(agent)
+        assert (await here.post("acme/y", chat("fast")))[0] == 200
+        assert [body["model"] for _, _, body in here.provider.seen] == ["small"]
 
 
 async def test_nothing_in_a_request_says_whose_key_to_use(tmp_path: Path) -> None:

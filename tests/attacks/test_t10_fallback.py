@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from sekimori.control.arguments import Explain, Put, Revoke
 from sekimori.control.arguments import Path as KeyPath
-from sekimori.control.arguments import Revoke
 from sekimori.control.owner import Failed
 from sekimori.http.client import Deadlines
 from sekimori.http.server import Reply, Request
@@ -240,3 +241,39 @@ async def test_a_first_key_that_was_taken_in_part_is_not_tried_on_the_second(tmp
         assert settled.outcome == "interrupted"
         assert settled.usage.estimated, "what may have been carried out counts as used"
         assert json.loads(body)["error"]["type"] == "server_error"
+
+
+async def test_one_tenants_failures_never_move_another_tenants_calls(tmp_path: Path) -> None:
+    """On the operator's key that both use: what one of them met or provoked is not held against the other."""
+    shared = (
+        "kind: Key\npath: operator/spare\nprovider: house\n---\n"
+        "kind: Route\ntenant: globex\nprovider: house\nkey: operator/house\nweight: 1000\n"
+        "also: [{key: operator/spare}]\n---\n"
+        "kind: Route\ntenant: acme\nprovider: house\nkey: operator/house\nweight: 1000\n"
+        "also: [{key: operator/spare}, {key: clients/acme/own}]\n"
+    )
+    spare = "sk-spare-91c0e7d5b24a4f3f8d6a7e"
+    async with place(tmp_path, documents=shared) as here:
+        await here.verb("key put", Put(path="operator/spare", secret=spare.encode()))
+        listener = here.running.listener
+        listener._at = structs.replace(listener._at, draw=lambda: 0.0)
+        for failing in (429, 529, 500, 503, 429, 429):
+            await called(here, *[status(failing, "", (b"retry-after", b"3600"))] * 3)
+        assert await called(here) != [HOUSE], "acme's own calls do go round what failed"
+        for _ in range(3):
+            assert await called(here, agent="globex/z") == [HOUSE], "acme's failures moved globex"
+        resting = (await here.verb("route explain", Explain(tenant="globex", agent="z", model="tiny")))["resting"]
+        assert resting == [], "and globex can see none of them"
+
+
+async def test_what_rests_brings_in_no_key_and_opens_no_fallback(tmp_path: Path) -> None:
+    """However long and often a tenant's key fails, the operator's is used after this very call's own 429 alone."""
+    async with place(tmp_path) as here:
+        for _ in range(5):
+            assert await called(here, status(429, "", (b"retry-after", b"3600"))) == [OWN, HOUSE]
+        assert await called(here) == [OWN]
+        for _ in range(5):
+            assert await called(here, status(500)) == [OWN]
+        assert await called(here, status(529)) == [OWN, HOUSE]
+        await here.apply(ROUTE)
+        assert await called(here, status(429)) == [OWN]

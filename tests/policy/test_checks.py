@@ -199,6 +199,92 @@ WRONG: list[tuple[str, int, str, str, str]] = [
     ),
 ]
 
+ROUTE = "kind: Route\ntenant: acme\nprovider: openai\nkey: clients/acme/openai\n"
+FAST = "kind: Alias\ntenant: acme\nname: fast\n"
+ROUTING: list[tuple[str, int, str, str, str]] = [
+    (ROUTE + "also: [{key: clients/acme/openai}]", 5, "also[0].key", "is named twice", "the weight"),
+    (ROUTE + "also:\n- {key: operator/openai}\n- {key: operator/openai, weight: 2}", 7, "also[1].key", "twice", ""),
+    (ROUTE + "also: [{key: clients/globex/own}]", 5, "also[0].key", "is not a key of acme", "clients/acme/NAME"),
+    (ROUTE + "also: [{key: operator/house}]", 5, "also[0].key", "is never sent to openai", "a key of openai"),
+    (ROUTE + "also: [{key: operator/houze, provider: house}]", 5, "also[0].key", "no Key document", "operator/house?"),
+    (ROUTE + "also: [{key: operator/house, provider: hause}]", 5, "also[0].provider", "no provider hause", "house?"),
+    (
+        ROUTE + "also: [{key: operator/openai}]\nfallback:\n  key: operator/openai",
+        7,
+        "fallback.key",
+        "is the same key",
+        "another key",
+    ),
+    (
+        ROUTE + "also:\n" + "\n".join(f"- {{key: operator/k{n}}}" for n in range(8)),
+        5,
+        "also",
+        "more than 8 keys",
+        "Remove",
+    ),
+    (ROUTE + "coolDown: {first: 9, longest: 8}", 5, "coolDown.longest", "begins with 9 s", "Write 9 or more."),
+    ("kind: Alias\ntenant: acne\nname: f\ntargets: [{model: gpt-4o}]", 2, "tenant", "no tenant acne", "acme?"),
+    ("kind: Alias\ntenant: acme\nagent: w\nname: f\ntargets: [{model: gpt-4o}]", 3, "agent", "no agent w", ""),
+    (FAST + "targets: []", 4, "targets", "lists none", "Write the models"),
+    (FAST + "targets:\n" + "\n".join(f"- {{model: gpt-5-{n}}}" for n in range(9)), 4, "targets", "more than 8", ""),
+    (FAST + "targets:\n- {model: gpt-4o}\n- {model: gpt-4o, weight: 2}", 6, "targets[1].model", "is named twice", ""),
+    (FAST + "targets: [{model: openai/gtp-4o}]", 4, "targets[0].model", "does not serve gtp-4o", "openai/gpt-4o?"),
+    (FAST + "targets: [{model: openai/zzzzzz}]", 4, "targets[0].model", "does not serve", "It serves gpt-4o, gpt-5-*."),
+    (FAST + "targets: [{model: lama}]", 4, "targets[0].model", "no provider that serves lama", "Did you mean llama?"),
+    (FAST + "targets: [{model: opanai/gpt-4o}]", 4, "targets[0].model", "no provider that serves", "openai/gpt-4o?"),
+    (FAST + "targets: [{model: secret-model}]", 4, "targets[0].model", "no provider that serves", "PROVIDER/MODEL"),
+    (FAST + "targets: [{model: globex-own/secret-model}]", 4, "targets[0].model", "no provider that serves", ""),
+    (FAST + "targets: [{model: fast}]", 4, "targets[0].model", "aliases do not lead to aliases", "PROVIDER/MODEL"),
+    (
+        FAST + "targets: [{model: faster}]\n---\nkind: Alias\ntenant: acme\nname: faster\ntargets: [{model: gpt-4o}]",
+        4,
+        "targets[0].model",
+        "faster is an alias",
+        "PROVIDER/MODEL",
+    ),
+    (
+        "kind: Alias\ntenant: acme\nname: gpt-5-mini\ntargets: [{model: house/llama}]",
+        3,
+        "name",
+        "is a model of openai",
+        "another name",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "field", "said", "fix"), ROUTING, ids=[f"{n}-{w[2]}" for n, w in enumerate(ROUTING)]
+)
+def test_an_error_in_routes_and_aliases_names_its_place_and_fix(
+    text: str, line: int, field: str, said: str, fix: str
+) -> None:
+    found = [p for p in check(right().merged(Documents(parse(text.encode(), "new.yaml")))) if p.level == "error"]
+    assert any(p.field == field and said in p.text and fix in p.fix and p.line == line for p in found), found
+    assert all(p.fix for p in found)
+
+
+def warned(text: str) -> list[tuple[str, str]]:
+    found = check(right().merged(Documents(parse(text.encode(), "new.yaml"))))
+    assert all(p.level == "warning" for p in found), found
+    return [(p.field, p.text) for p in found if p.file == "new.yaml"]
+
+
+def test_warnings_of_routes_and_aliases() -> None:
+    assert warned(ROUTE + "weight: 3\nsticky: conversation") == [
+        ("weight", "chooses among one key."),
+        ("sticky", "chooses among one key."),
+    ]
+    assert warned(FAST + "targets: [{model: openai/gpt-4o}]") == [("", "no agent lists it: nobody may call it.")]
+    agent = "\n---\nkind: Agent\ntenant: acme\nname: x\nmodels: [fast, gpt-4o]"
+    assert warned(FAST + "targets: [{model: openai/gpt-4o}]" + agent) == [], "an alias is no misspelt model"
+    assert warned(FAST + "targets: [{model: openai/gpt-4o}, {model: openai/gpt-5-mini}]" + agent) == [
+        ("targets[1].model", "the agent x lists the alias and not openai/gpt-5-mini: it is left out for it.")
+    ]
+    for_x = FAST.replace("name", "agent: x\nname")
+    assert ("targets[0].model", "no route leads to house.") in warned(for_x + "targets: [{model: house/llama}]" + agent)
+    same = "kind: Alias\ntenant: acme\nname: gpt-4o\ntargets: [{model: openai/gpt-4o}]"
+    assert warned(same) == [], "an alias may have the name of the very model that it stands for"
+
 
 def quoted(text: str) -> bytes:
     """Prices are text: a whole number needs quotes, which the tables above leave out for readability."""
@@ -280,6 +366,7 @@ def test_what_check_passes_protects_keys(documents: Documents) -> None:
             hops = [(route.key, route.provider)]
             if route.fallback:
                 hops.append((route.fallback.key, route.fallback.provider or route.provider))
+            hops += [(other.key, other.provider or route.provider) for other in route.also]
             for path, provider in hops:
                 assert owner_of(path) in {None, route.tenant}
                 assert keys[path] == provider

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from sekimori.errors import Fault, Refused
 from sekimori.policy.decide import STATEFUL, again, decide, known_model, offered
 from sekimori.policy.documents import Documents
-from sekimori.policy.kinds import Agent, Fallback, Key, Provider, Route, Tenant, identity, tenant_of
+from sekimori.policy.kinds import (
+    Agent,
+    Alias,
+    Fallback,
+    Key,
+    Provider,
+    Route,
+    Tenant,
+    identity,
+    tenant_of,
+)
 from sekimori.policy.pattern import matches
 from sekimori.policy.snapshot import DECISIONS_KEPT, Snapshot
 from sekimori.terms import OPERATOR, Ask, Grant, Principal, Scope
@@ -378,8 +388,10 @@ def test_again_follows_the_policy_of_the_instant() -> None:
     grant, hop = again(snapshot(right(), 2), who, what, before.routes[1])
     assert (grant.generation, hop.key) == (2, "operator/openai")
     plain = Documents([Route(tenant="acme", provider="openai", key="clients/acme/openai")])
-    with pytest.raises(Refused, match="no_route"):
-        again(snapshot(right().merged(plain), 2), who, what, before.routes[1])
+    assert again(snapshot(right().merged(plain), 2), who, what, before.routes[1])[1] is None
+    nothing = right().without([("Agent", "acme", "x")])
+    with pytest.raises(Refused, match="credential_revoked"):
+        again(snapshot(nothing, 2), who, what, before.routes[0])
 
 
 def test_remembered_decisions_are_bounded_and_carry_the_callers_own_principal() -> None:
@@ -438,15 +450,44 @@ def check_grant(documents: Documents, grant: Grant, needs: frozenset[str]) -> No
     assert {"write", "admin"} & who.scopes
     assert {"write", "admin"} & set(agent.scopes)
     assert needs <= set(agent.capabilities)
-    assert 1 <= len(grant.routes) <= 2
-    assert grant.routes[-1].yields == frozenset()
-    first = grant.routes[0]
-    default = documents.get(("Route", who.tenant, f"*/{first.provider.name}"))
-    route = documents.get(("Route", who.tenant, f"{who.agent}/{first.provider.name}")) or default
-    assert isinstance(route, Route), "deny by default: no route, no grant"
-    assert first.key == route.key
+    alias = documents.get(("Alias", who.tenant, f"{who.agent}/{grant.model}")) or documents.get(
+        ("Alias", who.tenant, f"*/{grant.model}")
+    )
+    if alias is not None and not any(matches(p, grant.model) for p in agent.models if "/" not in p):
+        alias = None  # one that the agent does not list is not there
+    assert alias is None or isinstance(alias, Alias)
+    named = [grant.model] if alias is None else [target.model for target in alias.targets]
+    primary = [hop for hop in grant.routes if hop.position == "primary"]
+    fallbacks = [hop for hop in grant.routes if hop.position == "fallback"]
+    assert grant.routes == (*primary, *fallbacks)
+    assert primary, "a fallback never comes alone"
+    found = {(hop.key_uid, hop.provider.name, hop.model) for hop in grant.routes}
+    assert len(found) == len(grant.routes), "no deployment twice"
+    if needs & STATEFUL:
+        assert len(grant.routes) == 1, "what is kept at a provider belongs to one key"
+    for hop in primary:
+        (of,) = hop.of
+        at, _, model = of.partition("/")
+        assert model == hop.model
+        assert {model, of} & set(named), "only what was asked for, or a target of its alias"
+        route = routed(documents, who, at)
+        keys = {(route.key, route.provider)} | {(one.key, one.provider or route.provider) for one in route.also}
+        assert (hop.key, hop.provider.name) in keys, "deny by default: no route, no grant"
+        assert hop.weight >= 1
+        assert hop.moves == (frozenset((alias or route).when) if len(primary) > 1 else frozenset())
+        if hop.yields:
+            assert route.fallback is not None
+            assert hop.yields == frozenset(route.fallback.when)
+            assert any(of in one.of for one in fallbacks)
+    for hop in fallbacks:
+        assert not hop.yields
+        for of in hop.of:
+            route = routed(documents, who, of.partition("/")[0])
+            assert route.fallback is not None, "a further key only where the route names one"
+            assert route.fallback.when
+            assert (hop.key, hop.provider.name) == (route.fallback.key, route.fallback.provider or route.provider)
+            assert any(of in one.of for one in primary), "it stands in for what the call may try"
     for hop in grant.routes:
-        assert grant.model in {hop.model, f"{hop.provider.name}/{hop.model}"}
         key = documents.get(("Key", who.tenant if hop.key.startswith("clients/") else "", hop.key))
         assert isinstance(key, Key)
         assert key.provider == hop.provider.name, "a key is sent to its own provider only"
@@ -465,11 +506,14 @@ def check_grant(documents: Documents, grant: Grant, needs: frozenset[str]) -> No
         assert str(hop.provider.origin) not in {"http://127.0.0.1:9002", "https://10.0.0.1:443", "https://invalid:443"}
         full = f"{hop.provider.name}/{hop.model}"
         assert any(matches(p, full if "/" in p else hop.model) for p in agent.models)
-    if len(grant.routes) == 2:
-        assert route.fallback is not None, "a second key only where the route names one"
-        assert grant.routes[1].key == route.fallback.key
-        assert first.yields == frozenset(route.fallback.when) != frozenset()
-        assert not needs & STATEFUL
+
+
+def routed(documents: Documents, who: Principal, provider: str) -> Route:
+    """The route that counts for the agent there."""
+    own = documents.get(("Route", who.tenant, f"{who.agent}/{provider}"))
+    route = own or documents.get(("Route", who.tenant, f"*/{provider}"))
+    assert isinstance(route, Route), "deny by default: no route, no grant"
+    return route
 
 
 @settings(max_examples=200, deadline=None)
@@ -491,6 +535,7 @@ def test_a_tenant_cannot_tell_whether_another_exists(documents: Documents, asked
         mine = [document for document in documents if tenant_of(document) in {None, tenant}]
         named = {d.provider for d in mine if isinstance(d, Route | Key) and tenant_of(d) == tenant}
         named |= {d.fallback.provider for d in mine if isinstance(d, Route) and d.fallback and d.fallback.provider}
+        named |= {other.provider for d in mine if isinstance(d, Route) for other in d.also if other.provider}
         less = [d for d in mine if not (isinstance(d, Provider) and d.tenant is None and d.name not in named)]
         at, alone = snapshot(documents), snapshot(Documents(less))
         for _, agent, dialect, operation, model, needs, scopes in asked:

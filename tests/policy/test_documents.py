@@ -83,6 +83,39 @@ WRONG: list[tuple[str, int, str, str, str]] = [
         "ratelimited does not fit",
         "rate_limited or overloaded",
     ),
+    *(
+        (f"kind: Alias\ntenant: a\nname: {name}\ntargets: []", 3, "name", "does not fit", "without * and /")
+        for name in ("a/b", "'*'", "g*", "-a", ".a", "'a b'", "ｆast", "f" * 201)
+    ),
+    *(
+        (f"kind: Alias\ntenant: a\nname: f\ntargets: [{{model: {name}}}]", 4, "targets[0].model", "does not fit", "")
+        for name in ("/a", "p/*", "'a b'", "../a", "'p/ｍ'")
+    ),
+    ("kind: Alias\ntenant: a\nname: f\ntargets: [gpt-4o]", 4, "targets[0]", "is text", "indented"),
+    *(
+        (
+            f"kind: Alias\ntenant: a\nname: f\ntargets: [{{model: m, weight: {weight}}}]",
+            4,
+            "targets[0].weight",
+            "does not fit",
+            "from 1 to 1000",
+        )
+        for weight in ("0", "-1", "1001", "1.5", "true")
+    ),
+    (
+        "kind: Route\ntenant: a\nprovider: p\nkey: operator/k\nsticky: client",
+        5,
+        "sticky",
+        "client does not fit",
+        "Write conversation.",
+    ),
+    (
+        "kind: Route\ntenant: a\nprovider: p\nkey: operator/k\ncoolDown: {longest: 3601}",
+        5,
+        "coolDown.longest",
+        "does not fit",
+        "from 1 to 3600",
+    ),
     ("kind: Limit\ntenant: a\nconcurrency: 0", 3, "concurrency", "does not fit", "from 1 to"),
     ("kind: Limit\ntenant: a\nconcurrency: -1", 3, "concurrency", "does not fit", "from 1 to"),
     ("kind: Limit\ntenant: a\nconcurrency: 2.5", 3, "concurrency", "2.5 does not fit", "a whole number"),

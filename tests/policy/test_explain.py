@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sekimori.errors import Refused
 from sekimori.policy.documents import Documents
 from sekimori.policy.explain import explain
-from sekimori.policy.kinds import Agent, Tenant
+from sekimori.policy.kinds import Agent, Alias, Target, Tenant
 from sekimori.terms import Grant
 from tests.policy.test_decide import calls, outcome
 from tests.policy.worlds import ask, principal, right, snapshot, worlds
@@ -56,6 +56,38 @@ def test_a_fallback_left_out_says_why() -> None:
     assert told.keys[1].name == "operator/openai"
     assert not told.keys[1].chosen
     assert told.keys[1].why == "keys of the operator are off for a tenant in VPC mode"
+
+
+def test_an_alias_explained() -> None:
+    documents = Documents(
+        [
+            Alias(
+                tenant="acme",
+                name="fast",
+                targets=(Target(model="openai/gpt-4o", weight=3), Target(model="anthropic/claude-opus-5")),
+                sticky="conversation",
+            ),
+            Agent(tenant="acme", name="x", models=("fast", "*")),
+        ]
+    )
+    told = explain(snapshot(right().merged(documents)), "acme", "x", dialect="openai", model="fast")
+    assert [(step.check, step.text) for step in told.steps if step.check in {"alias", "target"}] == [
+        ("alias", "fast is the tenant's and the agent's document lists it."),
+        ("target", "openai/gpt-4o: tenant route to openai."),
+    ]
+    assert [(c.name, c.chosen, c.why) for c in told.targets] == [
+        ("openai/gpt-4o", True, "weight 3"),
+        (
+            "anthropic/claude-opus-5",
+            False,
+            "The model `anthropic/claude-opus-5` is offered in the anthropic dialect, not in the openai dialect.",
+        ),
+    ]
+    assert [(c.name, c.chosen) for c in told.keys] == [("clients/acme/openai", True), ("operator/openai", True)]
+    assert told.sticky
+    assert told.resting == ()
+    plain = explain(snapshot(right()), "acme", "x", dialect="openai", model="gpt-4o")
+    assert (plain.targets, plain.sticky) == ((), False)
 
 
 @pytest.mark.parametrize(("tenant", "agent"), [("nobody", "x"), ("acme", "z"), ("", "")])
@@ -108,6 +140,6 @@ def test_an_explanation_names_nothing_of_another_tenant(documents: Documents, ca
     except Refused:
         return
     other = "beta" if tenant == "alpha" else "alpha"
-    said = [step.text for step in told.steps] + [f"{c.name} {c.why}" for c in told.providers]
+    said = [step.text for step in told.steps] + [f"{c.name} {c.why}" for c in (*told.providers, *told.targets)]
     # A route that names another tenant's key is this tenant's own document: its path may be told back.
     assert not any(other in text.replace(f"clients/{other}/k", "") for text in said)

@@ -17,7 +17,7 @@ from sekimori.meter.prices import priced
 from sekimori.policy.checks import check
 from sekimori.policy.decide import STATEFUL
 from sekimori.policy.documents import Documents, parse
-from sekimori.policy.kinds import KINDS, Part, Provider, Route, Tenant
+from sekimori.policy.kinds import KINDS, Part, Provider, Route, Tenant, identity
 from sekimori.upstream.catalog import ENTRIES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -86,10 +86,13 @@ def test_the_examples_fit_together() -> None:
     written = [located.document for example in examples(RESOURCES) for located in parse(example, "docs")]
     missing = [
         *parse(b"{kind: Key, path: clients/acme/openai, provider: openai}", "test"),
+        *parse(b"{kind: Key, path: clients/acme/openai-2, provider: openai}", "test"),
         *parse(b"{kind: Provider, name: anthropic, catalog: anthropic, models: ['claude-*']}", "test"),
         *parse(b"{kind: Key, path: clients/acme/anthropic, provider: anthropic}", "test"),
         *parse(b"{kind: Route, tenant: acme, provider: anthropic, key: clients/acme/anthropic}", "test"),
     ]
+    # One page shows a route and an agent more than once: the last one written counts, as it does for an apply.
+    written = list({identity(document): document for document in written}.values())
     documents = Documents([*written, *(located.document for located in missing)])
     assert check(documents) == []
     assert {type(document) for document in documents} >= {Tenant, Provider, Route}

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from sekimori.policy.documents import Documents, parse
 from sekimori.policy.kinds import (
     Agent,
+    Alias,
+    Also,
     Document,
     Fallback,
     HostPort,
@@ -17,6 +19,7 @@ from sekimori.policy.kinds import (
     Operator,
     Provider,
     Route,
+    Target,
     Tenant,
     identity,
 )
@@ -135,8 +138,10 @@ def ask(
 TENANTS = ["alpha", "beta"]
 AGENTS = ["x", "y"]
 PROVIDERS = ["p", "q"]
-MODELS = ["m1", "m2", "m*", "*", "p/m1", "q/*"]
-ASKED = ["m1", "m2", "m3", "p/m1", "q/m2", "p/p/m1", "zz", "", "p/", "/m1"]
+MODELS = ["m1", "m2", "m*", "*", "p/m1", "q/*", "a1"]
+ASKED = ["m1", "m2", "m3", "p/m1", "q/m2", "p/p/m1", "zz", "", "p/", "/m1", "a1", "a2"]
+ALIASES = ["a1", "a2", "m1"]
+TARGETS = ["m1", "m2", "p/m1", "q/m1", "q/m2", "a1", "a2", "nowhere/m1"]
 KEYS = ["operator/k", "operator/l", "clients/alpha/k", "clients/beta/k"]
 NEEDS = ["web_search", "stored_state"]
 
@@ -159,6 +164,20 @@ _providers = st.builds(
 _fallbacks = st.builds(
     Fallback, key=st.sampled_from(KEYS), provider=st.sampled_from([None, *PROVIDERS]), when=_conditions
 )
+_also = st.lists(
+    st.builds(
+        Also, key=st.sampled_from(KEYS), provider=st.sampled_from([None, *PROVIDERS]), weight=st.sampled_from([1, 3])
+    ),
+    max_size=2,
+    unique=True,
+).map(tuple)
+_targets = st.lists(
+    st.builds(Target, model=st.sampled_from(TARGETS), weight=st.sampled_from([1, 2, 7])),
+    min_size=1,
+    max_size=3,
+    unique=True,
+).map(tuple)
+_sticky = st.sampled_from([None, "conversation"])
 _documents: st.SearchStrategy[Document] = st.one_of(
     st.builds(
         Tenant,
@@ -184,6 +203,19 @@ _documents: st.SearchStrategy[Document] = st.one_of(
         provider=st.sampled_from(PROVIDERS),
         key=st.sampled_from(KEYS),
         fallback=st.one_of(st.none(), _fallbacks),
+        weight=st.sampled_from([1, 2]),
+        also=_also,
+        when=_conditions,
+        sticky=_sticky,
+    ),
+    st.builds(
+        Alias,
+        tenant=st.sampled_from(TENANTS),
+        agent=st.sampled_from([None, *AGENTS]),
+        name=st.sampled_from(ALIASES),
+        targets=_targets,
+        when=_conditions,
+        sticky=_sticky,
     ),
     st.builds(
         Limit,
@@ -208,6 +240,7 @@ def _filled(extra: list[Document]) -> Documents:
         Provider(name="p", catalog="compatible", base_url="http://127.0.0.1:9001", models=("m1", "m2")),
         *(Key(path=path, provider="p") for path in KEYS),
         *(Route(tenant=tenant, provider="p", key=f"clients/{tenant}/k") for tenant in TENANTS),
+        *(Alias(tenant=tenant, name="a2", targets=(Target(model="p/m1"), Target(model="m2"))) for tenant in TENANTS),
     ]
     return _set([*core, *extra])
 

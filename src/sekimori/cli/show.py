@@ -217,15 +217,51 @@ def revoked(answer: dict[str, Any]) -> None:
 
 def route(answer: dict[str, Any]) -> None:
     _granted(answer)
+    resting = {(one["key"], one["provider"], one["model"]): one for one in answer["resting"]}
+    shares = _shares(answer["routes"])
     rows = [
-        (hop["position"], hop["key"], hop["provider"]["name"], hop["model"], ", ".join(sorted(hop["yields"])))
-        for hop in answer["routes"]
+        (
+            hop["position"],
+            share,
+            hop["key"],
+            hop["provider"]["name"],
+            hop["model"],
+            ", ".join(sorted(hop["moves"])),
+            ", ".join(sorted(hop["yields"])),
+            _rest(resting.get((hop["key"], hop["provider"]["name"], hop["model"]))),
+        )
+        for hop, share in zip(answer["routes"], shares, strict=True)
     ]
+    columns = ("", "share", "key", "provider", "model there", "to an equal when", "to a fallback when", "now")
+    used = [number for number in range(len(columns)) if number in _ALWAYS or any(row[number] for row in rows)]
     if rows:
-        table("", ("", "key", "provider", "model there", "moves on when"), rows)
-    left_out = [(one["name"], one["why"]) for one in (*answer["keys"], *answer["providers"]) if not one["chosen"]]
+        table("", [columns[number] for number in used], [[row[number] for number in used] for row in rows])
+    if answer["sticky"]:
+        line("The same conversation comes to the same one of the equals while that is well.")
+    candidates = (*answer["targets"], *answer["keys"], *answer["providers"])
+    left_out = [(one["name"], one["why"]) for one in candidates if not one["chosen"]]
     if left_out:
         table("Not used", ("name", "why"), left_out)
+
+
+_ALWAYS: Final = frozenset({0, 2, 3, 4})
+"""Columns of `route explain` that stand there even where nothing does in them."""
+
+
+def _shares(routes: Sequence[dict[str, Any]]) -> list[str]:
+    """The part of the calls that each of several equals gets first; empty for a hop that has no equal."""
+    shares = []
+    for hop in routes:
+        weights = [other["weight"] for other in routes if other["position"] == hop["position"]]
+        shares.append(f"{100 * hop['weight'] / sum(weights):.4g} %" if len(weights) > 1 else "")
+    return shares
+
+
+def _rest(one: dict[str, Any] | None) -> str:
+    if one is None:
+        return ""
+    left = f"rests for {one['seconds']:g} s" if one["seconds"] else "to be tried by one call"
+    return f"{left} ({one['because']}, {_count(one['failures'], 'time')} in a row)"
 
 
 def policy(answer: dict[str, Any]) -> None:

@@ -37,6 +37,7 @@ from sekimori.policy.documents import Documents
 from sekimori.policy.snapshot import Snapshot
 from sekimori.telemetry import Log
 from sekimori.terms import OPERATOR
+from sekimori.upstream.health import Health
 from sekimori.vault import kek
 from sekimori.vault.keys import Keys
 
@@ -86,6 +87,8 @@ class Home:
         self.log = log
         self.served = served
         """Whether it was opened to be served, and not for one command."""
+        self.health = Health()
+        """What the gateway's calls met lately; empty where nobody serves."""
         self._subscribers: list[Callable[[Snapshot], None]] = []
         self.changes: Changes
         """Set by `open_home` before anyone else sees the home."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from sekimori.control import records
 from sekimori.control.arguments import (
@@ -225,7 +226,11 @@ async def apikey_revoke(home: Home, args: Revoke, actor: str, progress: Progress
 
 
 async def route_explain(home: Home, args: Explain, actor: str, progress: Progress) -> Explanation:
-    return explained(home.snapshot, args)
+    told = explained(home.snapshot, args)
+    tenant = home.snapshot.uid(f"tenant/{args.tenant}")
+    if not home.served or tenant is None:
+        return told
+    return structs.replace(told, resting=tuple(home.health.shown(tenant, told.routes, time.monotonic())))
 
 
 def explained(snapshot: Snapshot, args: Explain) -> Explanation:

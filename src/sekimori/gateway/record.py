@@ -137,10 +137,6 @@ class Recording:
             self._open = False  # not written: there is no pair to close, and nothing leaves
             raise
 
-    def may_follow(self, leave: Grant) -> bool:
-        """Whether a hop may follow what the one before answered, by the conditions that the policy names now."""
-        return self._answer is None or self._answer.yields(leave.routes[0])
-
     def calling(self) -> Answer:
         """An empty answer for the hop that was decided; the record watches what becomes known in it."""
         self._answer = answer = Answer()

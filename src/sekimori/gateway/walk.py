@@ -7,10 +7,14 @@ them. What a step refuses it refuses by raising a `Refusal`; `Recording` makes t
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from sekimori.errors import Refused
 from sekimori.gateway.doors import Door
+from sekimori.gateway.hops import Hops
 from sekimori.gateway.record import Books, Recording
 from sekimori.guard.screen import screen_input, screen_output
 from sekimori.http.server import Reply, Request
@@ -19,6 +23,7 @@ from sekimori.meter.budget import Budget
 from sekimori.policy.decide import again, decide
 from sekimori.terms import Ask, Grant, Route
 from sekimori.upstream.call import Answer, Providers
+from sekimori.upstream.health import Health
 
 
 class Gateway(Struct, frozen=True):
@@ -28,6 +33,9 @@ class Gateway(Struct, frozen=True):
     budget: Budget
     providers: Providers
     books: Books
+    health: Health
+    draw: Callable[[], float] = random.random
+    """A number from [0, 1): which of several equals a call tries first."""
 
 
 async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
@@ -38,34 +46,34 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
         grant = decide(at.books.snapshot(), principal, ask)
         record.reserved(at.budget.reserve(grant))  # left at the exit of `record`, whatever happens in between
         ask = record.screened(*screen_input(grant, ask))
-        for first_seen in grant.routes:
-            hop = authorised(at, grant, ask, first_seen, record)
-            if hop is None:
-                raise record.exhausted()
-            leave, route = hop
-            await record.decided(leave, route)  # durable from here on: nothing leaves unrecorded
-            answer = record.calling()
-            await at.providers.open(leave, route, ask, answer)
-            if not record.answered(answer).yields(route):
-                return await release(leave, answer, record)
-            # Nothing is released yet, and the policy lets the next key try.
-        raise record.exhausted()
+        with Hops(at.health, grant, ask, at.books.clock.monotonic, at.draw) as hops:
+            for first_seen in hops:
+                hop = authorised(at, grant, ask, first_seen, hops)
+                if hop is None:
+                    continue
+                leave, route = hop
+                await record.decided(leave, route)  # durable from here on: nothing leaves unrecorded
+                answer = record.calling()
+                await at.providers.open(leave, route, ask, answer)
+                if not hops.failed(route, record.answered(answer)):
+                    return await release(leave, answer, record)
+                # Nothing is released yet, and the policy may let another key try.
+            raise record.exhausted()
 
 
-def authorised(at: Gateway, grant: Grant, ask: Ask, first_seen: Route, record: Recording) -> tuple[Grant, Route] | None:
-    """A route of the grant, decided anew on the policy of this instant. Raises Refused where the first is not granted.
-
-    A fallback does not outlive the leave to use it: None where the policy has ceased to grant it, and the hops end.
+def authorised(at: Gateway, grant: Grant, ask: Ask, first_seen: Route, hops: Hops) -> tuple[Grant, Route] | None:
+    """A route of the grant, decided anew on the policy of this instant; None where that has it no more, or does not let
+    it follow what was tried. Raises Refused where the call is not granted at all, and none of its hops was made.
     """
     try:
         # Again: a body, or the hop before, may have taken minutes in which the caller's key was revoked.
         at.index.require(grant.principal.credential, at.books.clock.now_ms())
         leave, hop = again(at.books.snapshot(), grant.principal, ask, first_seen)
     except Refused:
-        if first_seen is grant.routes[0]:
-            raise
-        return None  # what the hop before brought is the answer
-    return (leave, hop) if record.may_follow(leave) else None
+        if hops.tried:
+            return None  # what the hop before brought is the answer
+        raise
+    return (leave, hop) if hop is not None and hops.may_follow(leave, hop) else None
 
 
 async def release(leave: Grant, answer: Answer, record: Recording) -> None:

@@ -15,10 +15,12 @@ from sekimori.egress.address import Denied, classify, parse_host
 from sekimori.identity.names import RESERVED
 from sekimori.meter.prices import is_day
 from sekimori.policy import egress
+from sekimori.policy.aliases import taken
 from sekimori.policy.bases import base_of
 from sekimori.policy.documents import Documents, Located
 from sekimori.policy.kinds import (
     Agent,
+    Alias,
     Egress,
     Key,
     Limit,
@@ -26,6 +28,7 @@ from sekimori.policy.kinds import (
     Price,
     Provider,
     Route,
+    Target,
     Tenant,
     owner_of,
 )
@@ -41,6 +44,8 @@ comparison costs the product of their lengths."""
 
 _FETCHING: Final = frozenset({"images_by_url", "remote_mcp"})
 """Capabilities with which a call names URLs."""
+EQUALS: Final = 8
+"""Keys of one route and targets of one alias, at most: all that a call may choose among is remembered."""
 
 
 def check(documents: Documents) -> list[Problem]:
@@ -71,6 +76,7 @@ class _Checker:
         self._providers: dict[tuple[str | None, str], Provider] = {}
         self._keys: dict[str, Key] = {}
         self._egress: set[tuple[str | None, str | None]] = set()
+        self._aliases: dict[str, list[Alias]] = {}
         self._operator = Operator()
         for document in documents:
             match document:
@@ -86,6 +92,8 @@ class _Checker:
                     self._keys[document.path] = document
                 case Egress():
                     self._egress.add((document.tenant, document.agent if document.tenant else document.vertical))
+                case Alias():
+                    self._aliases.setdefault(document.tenant, []).append(document)
                 case Operator():
                     self._operator = document
 
@@ -108,6 +116,8 @@ class _Checker:
                 yield from self._check_limit(located, document)
             case Egress() as document:
                 yield from self._check_egress(located, document)
+            case Alias() as document:
+                yield from self._check_alias(located, document)
 
     def _check_operator(self, located: Located, document: Operator) -> Iterator[Problem]:
         for number, place in enumerate(document.allow_private):
@@ -182,7 +192,10 @@ class _Checker:
         if not document.models:
             yield located.problem("models", "lists none: it can call nothing.", "List its models.", "warning")
         reached = [(p.name, model) for p in self._reached(document) for model in p.models]
+        named = [one.name for one in self._aliases.get(document.tenant, []) if one.agent in {None, document.name}]
         for number, pattern in enumerate(document.models):
+            if "/" not in pattern and any(matches(pattern, name) for name in named):
+                continue
             if not any(overlap(pattern, f"{at}/{model}" if "/" in pattern else model) for at, model in reached):
                 text = f"no route of this agent leads to a provider that serves {pattern}."
                 fix = "Add a Route, or mend the name."
@@ -199,10 +212,11 @@ class _Checker:
             yield self._no_provider(located, "provider", document.tenant, document.provider)
         else:
             yield from self._hop(located, "key", document, document.key, document.provider)
+        yield from self._check_equals(located, document)
         fallback = document.fallback
         if fallback is None:
             return
-        if fallback.key == document.key:
+        if fallback.key in {document.key, *(other.key for other in document.also)}:
             yield located.problem("fallback.key", "is the same key.", "Name another key, or remove the fallback.")
         if not fallback.when:
             yield located.problem("fallback.when", "names no condition.", "Write [rate_limited, overloaded].")
@@ -211,6 +225,114 @@ class _Checker:
             yield from self._hop(located, "fallback.key", document, fallback.key, at)
         elif fallback.provider is not None:
             yield self._no_provider(located, "fallback.provider", document.tenant, at)
+
+    def _check_equals(self, located: Located, document: Route) -> Iterator[Problem]:
+        """The further keys of a route, and what is said of them all."""
+        seen = {document.key}
+        for number, other in enumerate(document.also):
+            field = f"also[{number}]"
+            if other.key in seen:
+                # A key belongs to one provider, so the same key twice is the same deployment twice.
+                yield located.problem(
+                    f"{field}.key", f"{other.key} is named twice.", "Keep one, and give it the weight."
+                )
+            seen.add(other.key)
+            at = other.provider or document.provider
+            if self._provider(document.tenant, at) is not None:
+                yield from self._hop(located, f"{field}.key", document, other.key, at)
+            elif other.provider is not None:
+                yield self._no_provider(located, f"{field}.provider", document.tenant, at)
+        if len(document.also) >= EQUALS:
+            yield located.problem("also", f"makes more than {EQUALS} keys.", "Remove some.")
+        if not document.also:
+            for field, idle in (("weight", document.weight != 1), ("sticky", document.sticky is not None)):
+                if idle:
+                    yield located.problem(field, "chooses among one key.", "Add `also`, or remove it.", "warning")
+        rest = document.cool_down
+        if rest is not None and rest.first > rest.longest:
+            text = f"begins with {rest.first} s and ends with {rest.longest} s."
+            yield located.problem("coolDown.longest", text, f"Write {rest.first} or more.")
+
+    def _check_alias(self, located: Located, document: Alias) -> Iterator[Problem]:
+        tenant = document.tenant
+        if tenant not in self._tenants:
+            yield from self._tenant(located, tenant)
+            return
+        yield from self._agent(located, tenant, document.agent)
+        if not document.targets:
+            yield located.problem("targets", "lists none.", "Write the models that it stands for.")
+        if len(document.targets) > EQUALS:
+            yield located.problem("targets", f"lists more than {EQUALS}.", "Remove some.")
+        provider = taken(document, {p.name: p.models for p in self._known(tenant)})
+        if provider and document.targets:
+            text = f"{document.name} is a model of {provider}, and the alias would give another one to who asks for it."
+            yield located.problem("name", text, "Choose another name.")
+        for number, target in enumerate(document.targets):
+            yield from self._check_target(located, document, target, f"targets[{number}].model")
+        names = [target.model for target in document.targets]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                text = f"{name} is named twice."
+                yield located.problem(f"targets[{number}].model", text, "Keep one, and give it the weight.")
+        agents = [one for one in self._agents.get(tenant, []) if document.agent in {None, one.name}]
+        lists = [one for one in agents if any(matches(p, document.name) for p in one.models if "/" not in p)]
+        if not lists:
+            text = "no agent lists it: nobody may call it."
+            yield located.problem("", text, f"Add {document.name} to `models` of an Agent.", "warning")
+        for agent in lists:
+            yield from self._missing(located, document, agent)
+
+    def _check_target(self, located: Located, document: Alias, target: Target, field: str) -> Iterator[Problem]:
+        tenant, model = document.tenant, target.model
+        if model in {one.name for one in self._aliases[tenant] if one.agent in {None, document.agent}}:
+            text = f"{model} is an alias, and aliases do not lead to aliases."
+            yield located.problem(field, text, "Write PROVIDER/MODEL.")
+            return
+        head, slash, rest = model.partition("/")
+        known = {p.name: p for (owner, _), p in self._providers.items() if owner in {None, tenant}}
+        if slash and head in known:
+            serving = [head] if any(matches(pattern, rest) for pattern in known[head].models) else []
+            if not serving:
+                names = [f"{head}/{name}" for name in known[head].models]
+                fix = nearest(model, names) or f"It serves {', '.join(known[head].models[:8])}."
+                yield located.problem(field, f"{head} does not serve {shown(rest)}.", fix)
+        else:
+            serving = [one.name for one in known.values() if any(matches(pattern, model) for pattern in one.models)]
+            if not serving:
+                plain = [(one.name, name) for one in known.values() for name in one.models if "*" not in name]
+                names = [name for _, name in plain] + [f"{at}/{name}" for at, name in plain]
+                text = f"{tenant} may use no provider that serves {model}."
+                yield located.problem(field, text, nearest(model, names) or "Write PROVIDER/MODEL.")
+        ends = {
+            route.provider
+            for route in self._routes.get(tenant, [])
+            if document.agent is None or route.agent in {None, document.agent}
+        }
+        if serving and not ends & set(serving):
+            text = f"no route leads to {' or '.join(serving[:8])}."
+            yield located.problem(field, text, "Add a Route, or remove the target.", "warning")
+
+    def _known(self, tenant: str) -> list[Provider]:
+        """The providers that the tenant's calls are decided on: its own, and those that its routes and keys name."""
+        routes = self._routes.get(tenant, [])
+        names = {name for r in routes for name in (r.provider, *(other.provider for other in r.also))}
+        names |= {r.fallback.provider for r in routes if r.fallback}
+        names |= {key.provider for key in self._keys.values() if owner_of(key.path) == tenant}
+        return [
+            p for (owner, name), p in self._providers.items() if owner == tenant or (owner is None and name in names)
+        ]
+
+    def _missing(self, located: Located, document: Alias, agent: Agent) -> Iterator[Problem]:
+        """Targets that an agent who lists the alias may not call: they are left out for it."""
+        for number, target in enumerate(document.targets):
+            head, slash, rest = target.model.partition("/")
+            at = self._provider(document.tenant, head) if slash else None
+            places = [(at.name, rest)] if at else [(p.name, target.model) for p in self._reached(agent)]
+            patterns = [(p, f"{name}/{model}" if "/" in p else model) for name, model in places for p in agent.models]
+            if places and not any(matches(pattern, spelled) for pattern, spelled in patterns):
+                text = f"the agent {agent.name} lists the alias and not {target.model}: it is left out for it."
+                fix = f"Add {target.model} to its `models`, or leave it so."
+                yield located.problem(f"targets[{number}].model", text, fix, "warning")
 
     def _hop(self, located: Located, field: str, route: Route, path: str, provider: str) -> Iterator[Problem]:
         """The rules of one key at one provider. decide judges them again."""

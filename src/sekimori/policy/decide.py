@@ -1,4 +1,4 @@
-"""May this call be made, and with which key? The one place that constructs a `Grant`.
+"""May this call be made, and with which keys? The one place that constructs a `Grant`.
 
 Denied unless everything below says yes, in this order; the first no is the answer:
 
@@ -15,27 +15,34 @@ Denied unless everything below says yes, in this order; the first no is the answ
  9. the agent has every capability that the call needs;
 10. every URL that the call would have the provider fetch is on the agent's list (policy/egress).
 
-The fallback, where the route has one, passes 3 to 8 for itself or is left out. `checks.check` refuses documents that
-break 8; it is judged here again because a call must not depend on who checked what, when (two locks).
+Where the name is an alias that the agent's document lists, 3 to 8 are asked of each target as if it had been called;
+those that do not pass are left out, and where none is left the first one's refusal is the answer.
+
+Further keys of a route and its fallback pass 3 to 8 for themselves or are left out. A call that names state kept at
+the provider has one hop: the first target, the route's `key`. `checks.check` refuses documents that break 8; it is
+judged here again because a call must not depend on who checked what, when (two locks).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from msgspec import Struct, structs
 
 from sekimori.dialects.found import lacking
 from sekimori.errors import Refused
 from sekimori.policy import egress
-from sekimori.policy.kinds import Fallback
+from sekimori.policy.aliases import shares, taken
+from sekimori.policy.hops import VPC, equals_of, fallback_of, spoken, where, whose
+from sekimori.policy.kinds import Alias
 from sekimori.policy.kinds import Route as RouteDocument
 from sekimori.policy.problems import shown
-from sekimori.policy.snapshot import AgentTable, Known, Snapshot, TenantTable, included
-from sekimori.terms import OPERATOR, Ask, Dialect, Grant, Limits, Operation, Principal, Route, Scope
-from sekimori.upstream.catalog import offers
+from sekimori.policy.question import Place, Query, Trace, listed
+from sekimori.policy.snapshot import AgentTable, Snapshot, TenantTable, included
+from sekimori.terms import OPERATOR, Ask, Condition, Dialect, Grant, Limits, Principal, Route, Scope
+from sekimori.upstream.route import same
 
 MODEL_LENGTH: Final = 256
 """Characters of a model's name; longer ones do not exist."""
@@ -55,24 +62,11 @@ STATEFUL: Final = frozenset(
     }
 )
 """Capabilities that name objects kept at the provider, or may (what the registry does not know is passed on unread).
-Such an object belongs to one key: a call that needs one never moves to another key, and never uses an operator's key,
+Such an object belongs to one key: a call that needs one has no second key to go to, and never uses an operator's key,
 behind which all tenants would share the objects."""
 
-_VPC: Final = "keys of the operator are off for a tenant in VPC mode"
-
+_NEVER: Final[frozenset[Condition]] = frozenset()
 DOORS: Final[dict[Dialect, str]] = {"openai": "POST /v1/chat/completions", "anthropic": "POST /v1/messages"}
-
-
-class Query(Struct, frozen=True):
-    """What a decision depends on, besides the snapshot and the agent."""
-
-    dialect: Dialect
-    operation: Operation
-    model: str
-    needs: frozenset[str]
-    scopes: frozenset[Scope]
-    places: tuple[tuple[str, str], ...] = ()
-    """Where in the body each need stands. Only words of a refusal depend on it, never the decision."""
 
 
 class Decision(Struct, frozen=True):
@@ -81,32 +75,7 @@ class Decision(Struct, frozen=True):
     routes: tuple[Route, ...]
     limits: Limits
     reasons: tuple[str, ...]
-
-
-class Step(Struct, frozen=True):
-    """One check, as `explain` shows it."""
-
-    check: str
-    passed: bool
-    text: str
-
-
-class Trace:
-    """How a decision was reached."""
-
-    __slots__ = ("passed_over", "steps")
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self.passed_over: dict[str, str] = {}
-        """Provider or key that was considered and not used -> why."""
-
-    def passed(self, check: str, text: str) -> None:
-        self.steps.append(Step(check, True, text))
-
-    def refused(self, check: str, reason: str, text: str, advice: str = "") -> Refused:
-        self.steps.append(Step(check, False, text))
-        return Refused(reason, text, advice=advice)
+    sticky: bool = False
 
 
 def decide(snapshot: Snapshot, principal: Principal, ask: Ask) -> Grant:
@@ -134,26 +103,24 @@ def decide(snapshot: Snapshot, principal: Principal, ask: Ask) -> Grant:
         decision.routes,
         decision.limits,
         decision.reasons,
+        decision.sticky,
     )
 
 
-def again(snapshot: Snapshot, principal: Principal, ask: Ask, route: Route) -> tuple[Grant, Route]:
-    """The call decided anew before a hop, on the current snapshot, and the hop as that decision has it.
-
-    Raises `Refused`: with the new decision's reason, or `no_route` where it no longer has this hop.
+def again(snapshot: Snapshot, principal: Principal, ask: Ask, route: Route) -> tuple[Grant, Route | None]:
+    """The call decided anew before a hop, on the current snapshot, and the hop as that decision has it: None where it
+    no longer has it. Raises `Refused` where the call is no longer granted at all.
     """
     grant = decide(snapshot, principal, ask)
-    for hop in grant.routes:
-        if hop.position == route.position and hop.key_uid == route.key_uid:
-            return grant, hop
-    raise Refused("no_route", "The policy changed while the call was made and no longer has its next key.")
+    return grant, next((hop for hop in grant.routes if same(hop, route)), None)
 
 
 def offered(snapshot: Snapshot, principal: Principal, dialect: Dialect) -> tuple[str, ...]:
     """The models that the agent may call in the dialect, sorted; each name resolves when it is called.
 
-    A name that several providers serve is listed as `provider/model`. Where both the provider's and the agent's
-    document have a pattern there is no name to list. Raises `Refused` as `decide` does, `read` being enough.
+    Aliases are listed by their names; a name that several providers serve is listed as `provider/model`. Where both the
+    provider's and the agent's document have a pattern there is no name to list. Raises `Refused` as `decide` does,
+    `read` being enough.
     """
     agent = snapshot.agent(principal)
     _admit(agent, principal.scopes, "read", Trace())
@@ -164,6 +131,9 @@ def offered(snapshot: Snapshot, principal: Principal, dialect: Dialect) -> tuple
 
 
 def _names(agent: AgentTable, dialect: Dialect) -> Iterator[str]:
+    for owner, name in agent.tenant.aliases:
+        if owner in {None, agent.slug} and agent.may_ask(name) and _leads(agent, dialect, name):
+            yield name
     for provider, known in agent.tenant.known.items():
         listed = {model for model in known.contract.models if "*" not in model}
         wished = {model.removeprefix(f"{provider}/") for model in agent.models if "*" not in model}
@@ -171,7 +141,7 @@ def _names(agent: AgentTable, dialect: Dialect) -> Iterator[str]:
             if not agent.may_call(provider, model):
                 continue
             for spelled in (model, f"{provider}/{model}"):
-                if _reaches(agent, dialect, spelled, provider):
+                if _leads(agent, dialect, spelled) == provider:
                     yield spelled
                     break
 
@@ -183,13 +153,13 @@ def known_model(snapshot: Snapshot, principal: Principal, dialect: Dialect, mode
     resolve(agent, Query(dialect, "chat", model, frozenset(), principal.scopes), Trace(), asked="read")
 
 
-def _reaches(agent: AgentTable, dialect: Dialect, spelled: str, provider: str) -> bool:
-    """Whether a plain call of the name comes to the provider."""
+def _leads(agent: AgentTable, dialect: Dialect, spelled: str) -> str:
+    """The provider to which a plain call of the name comes, the first where there are several; empty where to none."""
     try:
         query = Query(dialect, "chat", spelled, frozenset(), agent.scopes)
-        return resolve(agent, query, Trace(), asked="read").routes[0].provider.name == provider
+        return resolve(agent, query, Trace(), asked="read").routes[0].provider.name
     except Refused:
-        return False
+        return ""
 
 
 def _admit(agent: AgentTable, scopes: frozenset[Scope], wanted: Scope, trace: Trace) -> None:
@@ -211,31 +181,72 @@ def _admit(agent: AgentTable, scopes: frozenset[Scope], wanted: Scope, trace: Tr
 def resolve(agent: AgentTable, query: Query, trace: Trace, asked: Scope = "write") -> Decision:
     """The decision itself; `trace` is told every step. Raises `Refused`."""
     _admit(agent, query.scopes, asked, trace)
-    tenant = agent.tenant
-    name = shown(query.model, 128)
+    alias = agent.tenant.alias(agent.slug, query.model)
+    if alias is not None and agent.may_ask(alias.name):
+        return _decision(agent, query, _targets(agent, query, alias, trace), alias, trace)
+    # An alias that the agent does not list is none of its names: what it asks for is the model, if there is one.
+    place = _place(agent, query, query.model, trace, hidden=alias is not None)
+    return _decision(agent, query, [place], None, trace)
 
-    served, model = _served(tenant, query.model)
-    if not served:
+
+def _targets(agent: AgentTable, query: Query, alias: Alias, trace: Trace) -> list[Place]:
+    """The targets of an alias that stand a plain call's judgement, in order; at least one. Raises `Refused`."""
+    name = shown(alias.name, 128)
+    provider = taken(alias, {name: known.contract.models for name, known in agent.tenant.known.items()})
+    if provider:
+        trace.passed_over[provider] = f"it has a model {name}, which is an alias, too"
+        text = f"The name `{name}` is an alias and a model, too."
+        raise trace.refused("alias", "model_ambiguous", text, f"Call the model as `PROVIDER/{name}`.")
+    whose = "the agent's own" if alias.agent else "the tenant's"
+    trace.passed("alias", f"{name} is {whose} and the agent's document lists it.")
+    places: list[Place] = []
+    first: Refused | None = None
+    for target in alias.targets:
+        judged = Trace()
+        try:
+            place = _place(agent, query, target.model, judged)
+        except Refused as refused:
+            first = first or refused
+            trace.left_out[target.model] = refused.text
+            continue
+        finally:
+            trace.passed_over.update(judged.passed_over)
+        places.append(structs.replace(place, weight=target.weight))
+        trace.passed("target", f"{target.model}: {_level(place.route)} route to {place.provider}.")
+    if not places:
+        assert first is not None
+        text = f"The alias `{name}` leads to nothing that this agent may call: {first.text}"
+        raise trace.refused("target", first.reason, text, first.advice)
+    return places
+
+
+def _place(agent: AgentTable, query: Query, asked: str, trace: Trace, *, hidden: bool = False) -> Place:
+    """Steps 3 to 7 for one name. Raises `Refused`. `hidden`: the name is an alias that the agent does not list."""
+    tenant = agent.tenant
+    name = shown(asked, 128)
+
+    served, model = _served(tenant, asked)
+    if not served and not hidden:
         text = f"The model `{name}` does not exist."
         raise trace.refused("model", "model_not_found", text, "GET /v1/models lists the models of this agent.")
-    trace.passed("model", f"Served by {_list(served)}.")
+    trace.passed("model", f"Served by {listed(served)}." if served else "It is an alias.")
 
     allowed = _keep(served, trace, lambda p: "" if agent.may_call(p, model) else "the agent does not list it there")
     if not allowed:
         text = f"This agent may not call the model `{name}`."
         raise trace.refused("agent", "model_not_allowed", text, "Add it to `models` of the agent's document.")
-    trace.passed("agent", f"The agent's document lists it at {_list(allowed)}.")
+    trace.passed("agent", f"The agent's document lists it at {listed(allowed)}.")
 
     routed = _keep(allowed, trace, lambda p: "" if tenant.route(agent.slug, p) else "no route leads there")
     if not routed:
         text = f"No route gives this agent a key for the model `{name}`."
-        raise trace.refused("route", "no_route", text, f"Add a Route document with provider {_list(allowed)}.")
-    trace.passed("route", f"A route leads to {_list(routed)}.")
+        raise trace.refused("route", "no_route", text, f"Add a Route document with provider {listed(allowed)}.")
+    trace.passed("route", f"A route leads to {listed(routed)}.")
 
-    usable = _keep(routed, trace, lambda p: _spoken(tenant.known[p], query))
+    usable = _keep(routed, trace, lambda p: spoken(tenant.known[p], query))
     if not usable:
         raise _unspoken(tenant, routed, query, name, trace)
-    trace.passed("dialect", f"{query.operation} in the {query.dialect} dialect is offered by {_list(usable)}.")
+    trace.passed("dialect", f"{query.operation} in the {query.dialect} dialect is offered by {listed(usable)}.")
 
     own = [p for p in usable if (agent.slug, p) in tenant.routes]
     for provider in usable if own else ():
@@ -248,96 +259,61 @@ def resolve(agent: AgentTable, query: Query, trace: Trace, asked: Scope = "write
         raise trace.refused("one provider", "model_ambiguous", text, f"Name one: {choices}.")
     provider = chosen[0]
     trace.passed("one provider", f"{provider}, by {'a route of the agent' if own else 'the route of the tenant'}.")
-
-    return _decision(agent, query, provider, model, trace)
-
-
-def _decision(agent: AgentTable, query: Query, provider: str, model: str, trace: Trace) -> Decision:
-    """Steps 8 and 9 for the one provider that is left."""
-    tenant = agent.tenant
     route = tenant.route(agent.slug, provider)
     assert route is not None
-    first = _hop(agent, "primary", route.key, provider, model)
-    if isinstance(first, str):
-        trace.passed_over[route.key] = first
-        reason = "operator_key_forbidden" if first == _VPC else "no_route"
-        raise trace.refused("key", reason, f"The key of this agent's route cannot be used: {first}.")
-    trace.passed("key", f"{route.key}, {_whose(first)}.")
+    return Place(provider, model, route)
+
+
+def _decision(agent: AgentTable, query: Query, places: list[Place], alias: Alias | None, trace: Trace) -> Decision:
+    """Steps 8 and 9 for the places that are left: every hop that the call may take."""
+    stateful = query.needs & STATEFUL
+    usable: list[tuple[Place, list[Route]]] = []
+    first: list[Route] = []
+    for place in places[:1] if stateful else places:
+        hops = equals_of(agent, query, place, first, stateful, trace)
+        if hops:
+            usable.append((place, hops))
+            first += hops
+    if not usable:
+        why = trace.passed_over[places[0].route.key]
+        reason = "operator_key_forbidden" if why == VPC else "no_route"
+        raise trace.refused("key", reason, f"The key of this agent's route cannot be used: {why}.")
+    trace.passed("key", "; ".join(f"{hop.key}, {whose(hop)}" for hop in first) + ".")
 
     missing = query.needs - agent.capabilities
     if missing:
         lacks = lacking(missing, dict(query.places))
         raise trace.refused("capability", lacks.reason, lacks.text, lacks.advice)
-    stateful = query.needs & STATEFUL
-    if stateful and first.key_owner_uid == OPERATOR:
-        text = f"{_list(sorted(stateful))} is not available on a key that tenants share."
+    if stateful and first[0].key_owner_uid == OPERATOR:
+        text = f"{listed(sorted(stateful))} is not available on a key that tenants share."
         raise trace.refused("capability", "capability_missing", text, "Route this agent to a key of the tenant.")
-    trace.passed("capability", f"Needs {_list(sorted(query.needs)) or 'none'}.")
+    trace.passed("capability", f"Needs {listed(sorted(query.needs)) or 'none'}.")
 
-    reasons = [f"{_level(route)} route to {provider}", f"key {route.key}"]
-    if route.fallback is None:
-        trace.passed("fallback", "The route has none.")
-        return Decision((first,), agent.limits, tuple(reasons))
-    fallback = route.fallback
-    second = _second(agent, query, fallback, provider, model)
-    if isinstance(second, str):
-        trace.passed_over[fallback.key] = second
-        trace.passed("fallback", f"{fallback.key} is left out: {second}.")
-        reasons.append(f"fallback {fallback.key} left out: {second}")
-        return Decision((first,), agent.limits, tuple(reasons))
-    when = ", ".join(sorted(fallback.when))
-    trace.passed("fallback", f"{fallback.key}, {_whose(second)}, on {when}.")
-    reasons.append(f"fallback {fallback.key} on {when}")
-    first = structs.replace(first, yields=frozenset(fallback.when))
-    return Decision((first, second), agent.limits, tuple(reasons))
-
-
-def _second(agent: AgentTable, query: Query, fallback: Fallback, provider: str, model: str) -> Route | str:
-    """The second hop, or why the call has none. It is judged as if it were the first."""
-    stateful = query.needs & STATEFUL
-    if stateful:
-        return f"{_list(sorted(stateful))} belongs to one key"
-    if not fallback.when:
-        return "its document names no condition"
-    at = fallback.provider or provider
-    known = agent.tenant.known.get(at)
-    if known is None or not known.serves(model):
-        return f"{at} does not serve the model"
-    if not agent.may_call(at, model):
-        return "the agent's document does not list the model there"
-    return _spoken(known, query) or _hop(agent, "fallback", fallback.key, at, model)
-
-
-def _hop(
-    agent: AgentTable, position: Literal["primary", "fallback"], path: str, provider: str, model: str
-) -> Route | str:
-    """One key at one provider, or why the key may not be sent there."""
-    tenant = agent.tenant
-    known, key = tenant.known.get(provider), tenant.keys.get(path)
-    if key is None:
-        return f"{path} is not declared"
-    if known is None or key.provider != provider:
-        return f"{path} belongs to another provider"
-    contract = known.contract
-    if key.owner_uid not in {OPERATOR, tenant.uid}:
-        return f"{path} is not this tenant's"
-    if contract.owner_uid not in {OPERATOR, tenant.uid}:
-        return f"{provider} is not this tenant's"
-    if key.owner_uid == OPERATOR and contract.owner_uid != OPERATOR:
-        return "a key of the operator is never sent to a provider of a tenant"
-    if key.owner_uid == OPERATOR and tenant.mode != "agency":
-        return _VPC
-    if known.fault:
-        return f"{provider} cannot be used, {known.fault}"
-    return Route(
-        position=position,
-        key=path,
-        key_uid=key.uid,
-        key_owner_uid=key.owner_uid,
-        provider=contract,
-        model=model,
-        stores="stored_state" in agent.capabilities and key.owner_uid != OPERATOR,
+    rule = alias or usable[0][0].route
+    several = len(first) > 1
+    when = frozenset(rule.when) if several else _NEVER
+    reasons = [] if alias is None else [f"alias {alias.name} of the {_level(alias)}"]
+    primary: list[Route] = []
+    fallbacks: dict[tuple[str, str, str], Route] = {}
+    scale = shares([(place.weight, [hop.weight for hop in hops]) for place, hops in usable])
+    for (place, hops), weights in zip(usable, scale, strict=True):
+        reasons.append(f"{_level(place.route)} route to {place.provider}")
+        for hop, weight in zip(hops, weights, strict=True):
+            reasons.append(f"key {hop.key}, weight {weight}" if several else f"key {hop.key}")
+        second = fallback_of(agent, query, place, first, stateful, trace, reasons)
+        yields = _NEVER
+        if second is not None and place.route.fallback is not None:
+            yields = frozenset(place.route.fallback.when)
+            known = fallbacks.get(where(second), second)
+            fallbacks[where(second)] = structs.replace(known, of=known.of | second.of)
+        primary += [
+            structs.replace(hop, weight=weight, moves=when, yields=yields)
+            for hop, weight in zip(hops, weights, strict=True)
+        ]
+    last = (
+        [structs.replace(hop, moves=when) for hop in fallbacks.values()] if len(fallbacks) > 1 else fallbacks.values()
     )
+    return Decision((*primary, *last), agent.limits, tuple(reasons), rule.sticky is not None)
 
 
 def _served(tenant: TenantTable, asked: str) -> tuple[list[str], str]:
@@ -367,15 +343,6 @@ def _keep(names: Sequence[str], trace: Trace, why_not: Callable[[str], str]) -> 
     return kept
 
 
-def _spoken(known: Known, query: Query) -> str:
-    """Why the provider does not offer the operation in the dialect; empty where it does."""
-    if query.dialect not in known.contract.dialects:
-        return f"it does not speak the {query.dialect} dialect"
-    if not offers(known.contract.catalog, query.dialect, query.operation):
-        return f"it does not offer {query.operation} in the {query.dialect} dialect"
-    return ""
-
-
 def _unspoken(tenant: TenantTable, routed: list[str], query: Query, name: str, trace: Trace) -> Refused:
     spoken = {dialect for p in routed for dialect in tenant.known[p].contract.dialects}
     if query.dialect in spoken or not spoken:
@@ -386,13 +353,5 @@ def _unspoken(tenant: TenantTable, routed: list[str], query: Query, name: str, t
     return trace.refused("dialect", "model_wrong_dialect", text, f"Call {' or '.join(DOORS[d] for d in others)}.")
 
 
-def _whose(route: Route) -> str:
-    return "the operator's" if route.key_owner_uid == OPERATOR else "the tenant's own"
-
-
-def _level(route: RouteDocument) -> str:
-    return "agent" if route.agent else "tenant"
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+def _level(document: RouteDocument | Alias) -> str:
+    return "agent" if document.agent else "tenant"

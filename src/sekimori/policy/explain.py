@@ -9,13 +9,15 @@ from __future__ import annotations
 from msgspec import Struct
 
 from sekimori.errors import Refused
-from sekimori.policy.decide import Query, Step, Trace, resolve
+from sekimori.policy.decide import resolve
+from sekimori.policy.question import Query, Step, Trace
 from sekimori.policy.snapshot import AgentTable, Snapshot
 from sekimori.terms import Dialect, Limits, Operation, Route, Scope
+from sekimori.upstream.health import Resting
 
 
 class Candidate(Struct, frozen=True):
-    """A provider or key that was considered."""
+    """A provider, key or target of an alias that was considered."""
 
     name: str
     chosen: bool
@@ -42,10 +44,16 @@ class Explanation(Struct, frozen=True):
     providers: tuple[Candidate, ...]
     """Every provider that the tenant may know."""
     keys: tuple[Candidate, ...]
-    """Every key that the route names."""
+    """Every key that the routes name."""
+    targets: tuple[Candidate, ...]
+    """Every target, where the model is an alias."""
     routes: tuple[Route, ...]
-    """What the call would try, in order; empty where refused."""
+    """What the call may try: equals by their weights, then fallbacks; empty where refused."""
+    sticky: bool
+    """Whether the same conversation comes to the same one of several equals."""
     limits: Limits
+    resting: tuple[Resting, ...] = ()
+    """Of the routes, those that failed lately and are asked after their equals; known to who serves alone."""
 
 
 def explain(
@@ -65,8 +73,10 @@ def explain(
     trace = Trace()
     refused: Refused | None = None
     routes: tuple[Route, ...] = ()
+    sticky = False
     try:
-        routes = resolve(table, query, trace).routes
+        decision = resolve(table, query, trace)
+        routes, sticky = decision.routes, decision.sticky
     except Refused as refusal:
         refused = refusal
     return Explanation(
@@ -83,7 +93,9 @@ def explain(
         steps=tuple(trace.steps),
         providers=tuple(_providers(table, trace, routes)),
         keys=tuple(_keys(trace, routes)),
+        targets=tuple(_targets(table, model, trace)),
         routes=routes,
+        sticky=sticky,
         limits=table.limits,
     )
 
@@ -100,14 +112,15 @@ def table_of(snapshot: Snapshot, tenant: str, agent: str) -> AgentTable:
 
 
 def _providers(table: AgentTable, trace: Trace, routes: tuple[Route, ...]) -> list[Candidate]:
-    used: dict[str, str] = {}
+    used: dict[str, list[str]] = {}
     for route in routes:
-        name = route.provider.name
-        used[name] = f"{used[name]} and {route.position}" if name in used else route.position
+        positions = used.setdefault(route.provider.name, [])
+        if route.position not in positions:
+            positions.append(route.position)
     found = []
     for name in sorted(table.tenant.known):
         if name in used:
-            found.append(Candidate(name, True, f"serves the call as {used[name]}"))
+            found.append(Candidate(name, True, f"serves the call as {' and '.join(used[name])}"))
         else:
             found.append(
                 Candidate(name, False, trace.passed_over.get(name, "it is not asked for or does not serve it"))
@@ -117,5 +130,18 @@ def _providers(table: AgentTable, trace: Trace, routes: tuple[Route, ...]) -> li
 
 def _keys(trace: Trace, routes: tuple[Route, ...]) -> list[Candidate]:
     used = [Candidate(route.key, True, f"{route.position} at {route.provider.name}") for route in routes]
+    names = {one.name for one in used}
     # Key paths hold a slash, providers' names do not.
-    return used + [Candidate(name, False, why) for name, why in trace.passed_over.items() if "/" in name]
+    left = [(name, why) for name, why in trace.passed_over.items() if "/" in name and name not in names]
+    return used + [Candidate(name, False, why) for name, why in left]
+
+
+def _targets(table: AgentTable, asked: str, trace: Trace) -> list[Candidate]:
+    alias = table.tenant.alias(table.slug, asked)
+    if alias is None or not table.may_ask(alias.name):
+        return []
+    left = trace.left_out
+    return [
+        Candidate(one.model, one.model not in left, left.get(one.model, f"weight {one.weight}"))
+        for one in alias.targets
+    ]

@@ -60,6 +60,22 @@ PathPrefix = Annotated[
     ),
 ]
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
+AliasName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,199}\Z",
+        description="a name without * and /, at most 200 letters, digits and ._:@+-",
+    ),
+]
+TargetName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,255}\Z",
+        description="PROVIDER/MODEL or MODEL, without *",
+    ),
+]
+Weight = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
+Seconds = Annotated[int, Meta(ge=1, le=3600, description="seconds, a whole number from 1 to 3600")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000, description="a whole number from 1 to 1000000000")]
 Dollars = Annotated[
     str,
@@ -82,6 +98,7 @@ ServiceTier = Annotated[
         description="a service tier as the provider's replies name it, e.g. priority",
     ),
 ]
+Sticky = Literal["conversation"]
 CatalogName = Literal["openai", "anthropic", "compatible", "sandbox"]
 
 
@@ -226,6 +243,25 @@ class Fallback(Part, frozen=True, kw_only=True):
     """Answers of the first key that let the second one try."""
 
 
+class Also(Part, frozen=True, kw_only=True):
+    """A further key of a route, the first one's equal."""
+
+    key: KeyPath
+    provider: Slug | None = None
+    """The provider that the key belongs to; without it, the route's."""
+    weight: Weight = 1
+    """Its share of the calls, against the weights of the others."""
+
+
+class CoolDown(Part, frozen=True, kw_only=True):
+    """How long a deployment rests after it failed, so that its equals are asked first."""
+
+    first: Seconds = 5
+    """Seconds after one failure; each further one in a row doubles them."""
+    longest: Seconds = 300
+    """The most, whatever the provider asks for."""
+
+
 class Route(_Document, frozen=True, kw_only=True, tag="Route"):
     """Which key a tenant, or one agent of it, uses at a provider."""
 
@@ -234,7 +270,40 @@ class Route(_Document, frozen=True, kw_only=True, tag="Route"):
     """The agent it is for; without it, every agent of the tenant that has no own."""
     provider: Slug
     key: KeyPath
+    weight: Weight = 1
+    """The key's share of the calls, where there are others."""
+    also: tuple[Also, ...] = ()
+    """Further keys that serve the same models as equals."""
+    when: tuple[Condition, ...] = ("rate_limited", "overloaded")
+    """Answers of one key that let an equal try."""
+    sticky: Sticky | None = None
+    """`conversation`: the same conversation comes to the same key while that is well."""
+    cool_down: CoolDown | None = None
     fallback: Fallback | None = None
+
+
+class Target(Part, frozen=True, kw_only=True):
+    """One model that an alias stands for."""
+
+    model: TargetName
+    """As an agent would call it. Never another alias."""
+    weight: Weight = 1
+    """Its share of the calls, against the weights of the others."""
+
+
+class Alias(_Document, frozen=True, kw_only=True, tag="Alias"):
+    """A name that agents call, and the models that it stands for."""
+
+    tenant: Slug
+    agent: Slug | None = None
+    """The agent it is for; without it, every agent of the tenant that has no own of this name."""
+    name: AliasName
+    targets: tuple[Target, ...]
+    """Equals, each judged like a plain call of it."""
+    when: tuple[Condition, ...] = ("rate_limited", "overloaded")
+    """Answers of one target that let an equal try."""
+    sticky: Sticky | None = None
+    """`conversation`: the same conversation comes to the same target and key while that is well."""
 
 
 class Limit(_Document, frozen=True, kw_only=True, tag="Limit"):
@@ -271,7 +340,7 @@ class Egress(_Document, frozen=True, kw_only=True, tag="Egress"):
     """Nothing else is."""
 
 
-Document = Operator | Tenant | Provider | Key | Agent | Route | Limit | Egress
+Document = Operator | Tenant | Provider | Key | Agent | Route | Alias | Limit | Egress
 
 KINDS: Final[dict[str, type[Document]]] = {
     "Operator": Operator,
@@ -282,6 +351,7 @@ KINDS: Final[dict[str, type[Document]]] = {
     "Route": Route,
     "Limit": Limit,
     "Egress": Egress,
+    "Alias": Alias,
 }
 """In the order in which exports and diffs list them: what is referred to before what refers."""
 
@@ -305,7 +375,7 @@ def tenant_of(document: Document) -> str | None:
 
 
 def name_of(document: Document) -> str:
-    """What tells a document from others of its kind and tenant: a name, a key's path, or `AGENT/PROVIDER`."""
+    """What tells a document from others of its kind and tenant: a name, a key's path, `AGENT/PROVIDER`…"""
     match document:
         case Operator():
             return OPERATOR
@@ -319,6 +389,8 @@ def name_of(document: Document) -> str:
             return document.agent or "*"
         case Egress():
             return document.agent or ("*" if document.tenant else f"vertical {document.vertical or ''}")
+        case Alias():
+            return f"{document.agent or '*'}/{document.name}"
 
 
 Identity = tuple[str, str, str]

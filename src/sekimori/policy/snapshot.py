@@ -25,6 +25,7 @@ from sekimori.policy import egress
 from sekimori.policy.bases import base_of
 from sekimori.policy.kinds import (
     Agent,
+    Alias,
     Document,
     Egress,
     Key,
@@ -125,6 +126,10 @@ class AgentTable:
         full = f"{provider}/{model}"
         return any(matches(pattern, full if "/" in pattern else model) for pattern in self.models)
 
+    def may_ask(self, alias: str) -> bool:
+        """Whether the agent's document lists the alias. A pattern with a slash means models, never an alias."""
+        return any(matches(pattern, alias) for pattern in self.models if "/" not in pattern)
+
     def remember(self, key: tuple[Any, ...], decision: Decision) -> None:
         """Keep a decision; it holds for the life of the snapshot."""
         while len(self.decisions) >= DECISIONS_KEPT:
@@ -135,7 +140,7 @@ class AgentTable:
 class TenantTable:
     """All that a tenant's calls are decided on."""
 
-    __slots__ = ("agents", "keys", "known", "mode", "routes", "slug", "suspended", "uid")
+    __slots__ = ("agents", "aliases", "keys", "known", "mode", "routes", "slug", "suspended", "uid")
 
     def __init__(self, document: Tenant, uid: str) -> None:
         self.slug = document.name
@@ -148,12 +153,20 @@ class TenantTable:
         """Key by path: the tenant's own and the operator's that its routes name."""
         self.routes: Mapping[tuple[str | None, str], Route] = {}
         """Route by (agent or None, provider)."""
+        self.aliases: Mapping[tuple[str | None, str], Alias] = {}
+        """Alias by (agent or None, name)."""
         self.agents: Mapping[str, AgentTable] = {}
         """Agent by uid."""
 
     def route(self, agent: str, provider: str) -> Route | None:
         """The agent's own route to the provider, else the tenant's default."""
         return self.routes.get((agent, provider)) or self.routes.get((None, provider))
+
+    def alias(self, agent: str, name: str) -> Alias | None:
+        """The agent's own alias of the name, else the tenant's."""
+        if not self.aliases:
+            return None
+        return self.aliases.get((agent, name)) or self.aliases.get((None, name))
 
 
 def uid_name(document: Document) -> str | None:
@@ -283,6 +296,7 @@ class Snapshot:
         routes = [item for item in own if isinstance(item, Route)]
         keys = [item for item in own if isinstance(item, Key)]
         table.routes = MappingProxyType({(route.agent, route.provider): route for route in routes})
+        table.aliases = MappingProxyType({(one.agent, one.name): one for one in own if isinstance(one, Alias)})
         table.known = MappingProxyType(self._known(table, own, routes, keys))
         table.keys = MappingProxyType(self._keys(table, routes, keys))
         table.agents = MappingProxyType(self._agents(table, own))
@@ -291,6 +305,7 @@ class Snapshot:
     def _known(self, table: TenantTable, own: list[Document], routes: list[Route], keys: list[Key]) -> dict[str, Known]:
         named = {route.provider for route in routes} | {key.provider for key in keys}
         named |= {route.fallback.provider for route in routes if route.fallback and route.fallback.provider}
+        named |= {other.provider for route in routes for other in route.also if other.provider}
         mine = [item for item in own if isinstance(item, Provider)]
         theirs = [item for item in self._shared if isinstance(item, Provider) and item.name in named]
         known: dict[str, Known] = {}
@@ -323,6 +338,7 @@ class Snapshot:
 
     def _keys(self, table: TenantTable, routes: list[Route], keys: list[Key]) -> dict[str, KeyEntry]:
         named = {route.key for route in routes} | {route.fallback.key for route in routes if route.fallback}
+        named |= {other.key for route in routes for other in route.also}
         shared = [item for item in self._shared if isinstance(item, Key) and item.path in named]
         return {
             key.path: KeyEntry(

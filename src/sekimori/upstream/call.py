@@ -16,7 +16,7 @@ from sekimori.errors import Fault, Refusal, Upstream
 from sekimori.http.client import Deadlines, Pool, Response
 from sekimori.terms import Ask, Condition, Grant, Route, Usage
 from sekimori.upstream.catalog import ENTRIES, condition, request_headers, target
-from sekimori.upstream.route import CONDITION_OF, yields
+from sekimori.upstream.route import CONDITION_OF
 from sekimori.vault.keys import Keys
 
 REPLY_LIMIT: Final = 64 * 1024 * 1024
@@ -39,6 +39,7 @@ class Answer:
         "key_version",
         "refusal",
         "response",
+        "retry_after",
         "sent",
         "status",
         "stream",
@@ -57,15 +58,13 @@ class Answer:
         self.condition: Condition | None = None
         """Why another hop may try, where there is such a reason."""
         self.refusal: Refusal | None = None
+        self.retry_after: float | None = None
+        """Seconds that the provider itself asked to wait; None where it did not say."""
         self.sent = False
         """Whether any byte of the request may have reached the provider."""
         self.key_version = 0
         """0 until the key was lent."""
         self.response: Response | None = None
-
-    def yields(self, route: Route) -> bool:
-        """Whether the policy lets the next hop try after this answer."""
-        return self.refusal is not None and yields(route, self.condition)
 
     async def piece(self) -> bytes:
         """The stream's next releasable bytes, possibly none.
@@ -167,8 +166,9 @@ class Providers:
         refusal: Upstream = SPEECH[ask.dialect, ask.operation].read_error(response.status, body)
         if await self._tells(grant, route, refusal.text):
             refusal = SPEECH[ask.dialect, ask.operation].read_error(response.status, b"")
+        answer.retry_after = _retry_after(response)
         if refusal.retry_after is not None:
-            refusal.retry_after = _retry_after(response) or refusal.retry_after
+            refusal.retry_after = answer.retry_after or refusal.retry_after
         answer.condition = condition(route.provider, response.status)
         answer.refusal = refusal
 

@@ -1,0 +1,92 @@
+"""The hops of one call: which of the granted routes is tried next, and what became of those that were.
+
+    with Hops(…) as hops:
+        for route in hops:        the best of what is left, by weight or conversation and by health as it is now
+            if hops.may_follow(leave, route): …
+            … the call is made …
+            if not hops.failed(route, answer): …
+
+Leaving gives back the place of a probe whose call was cancelled or never made, so that the next call can try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sekimori.terms import Ask, Grant, Route
+from sekimori.upstream.call import Answer
+from sekimori.upstream.conversation import conversation
+from sekimori.upstream.health import Health, Trial
+from sekimori.upstream.route import TRIES, Tried, follows, order
+
+
+class Hops:
+    """See the module. Iterated once."""
+
+    __slots__ = ("_clock", "_conversation", "_draw", "_health", "_left", "_tenant", "_trial", "tried")
+
+    def __init__(
+        self, health: Health, grant: Grant, ask: Ask, clock: Callable[[], float], draw: Callable[[], float]
+    ) -> None:
+        self._health = health
+        self._tenant = grant.principal.tenant_uid
+        self._left = grant.routes
+        self._clock = clock
+        self._draw = draw
+        self._conversation = conversation(grant.principal, ask) if grant.sticky and len(grant.routes) > 1 else b""
+        self._trial: Trial | None = None
+        self.tried: list[Tried] = []
+        """The hops that were made and failed, in order."""
+
+    def __iter__(self) -> Iterator[Route]:
+        while self._left:
+            now = self._clock()
+            route = self._next(now)
+            if sum(one.position == route.position for one, _ in self.tried) >= TRIES:
+                continue
+            self._leave()  # of one that the caller passed over
+            # Taken in the same step in which it was found free: no two calls probe one deployment.
+            self._trial = self._health.begin(self._tenant, route, now)
+            yield route
+
+    def _next(self, now: float) -> Route:
+        """The best of what is left, taken out of it."""
+        left = self._left
+        if len(left) == 1:
+            self._left = ()
+            return left[0]
+        rests, tenant = self._health.rests, self._tenant
+        best = order(left, lambda route: rests(tenant, route, now), self._draw(), self._conversation)[0]
+        self._left = tuple(route for route in left if route is not best)
+        return best
+
+    def may_follow(self, leave: Grant, route: Route) -> bool:
+        """Whether the policy of this instant lets the route try after those that were tried."""
+        return follows(leave.routes, self.tried, route)
+
+    def failed(self, route: Route, answer: Answer) -> bool:
+        """Tell health how a hop ended. True where it failed in a way after which another may be asked to try."""
+        trial = self._trial
+        assert trial is not None
+        self._trial = None
+        condition = None if answer.refusal is None else answer.condition
+        if condition is None:
+            if answer.status is not None:
+                self._health.answered(trial)
+            else:
+                self._health.left(trial)
+            return False
+        self._health.failed(trial, condition, self._clock(), answer.retry_after)
+        self.tried.append((route, condition))
+        return condition in route.moves or condition in route.yields
+
+    def _leave(self) -> None:
+        if self._trial is not None:
+            self._health.left(self._trial)
+            self._trial = None
+
+    def __enter__(self) -> Hops:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
