@@ -20,6 +20,9 @@ LAYERS: list[set[str]] = [
         "policy",
         "guard.screen",
         "upstream.catalog",
+        "upstream.entries",
+        "upstream.eventstream",
+        "upstream.shapes",
         "upstream.route",
         "upstream.conversation",
         "upstream.health",
@@ -32,6 +35,7 @@ LAYERS: list[set[str]] = [
         "identity.names",
         "identity.apikey",
         "identity.authenticate",
+        "vault.credentials",
         "vault.secret",
         "migrate",
     },
@@ -162,8 +166,8 @@ def test_one_place_reveals_keys() -> None:
         {
             "vault.secret",  # defines it
             "vault.embedded",  # encrypts what is put
-            "vault.keys",  # the lend
-            "upstream.call",  # writes it into the request head
+            "vault.keys",  # checks what is put
+            "vault.lend",  # the loan: makes header fields, a token or a signature of it
         },
     )
 

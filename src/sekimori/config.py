@@ -69,6 +69,8 @@ class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
     client_certificate: str = ""
     client_key: str = ""
     forward_proxy: str = ""
+    entra_authority: str = "https://login.microsoftonline.com"
+    google_token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 
 
 class Vault(Struct, frozen=True, forbid_unknown_fields=True):

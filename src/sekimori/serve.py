@@ -39,6 +39,7 @@ from sekimori.policy.snapshot import Snapshot
 from sekimori.telemetry import Log, Metrics
 from sekimori.terms import OPERATOR
 from sekimori.upstream.call import Providers
+from sekimori.vault.leases import Leases
 
 Plane = Literal["all", "gateway"]
 
@@ -177,6 +178,9 @@ def _providers(home: Home, settings: Settings, stack: AsyncExitStack) -> tuple[P
     home.subscribe(allow)
     pool = Pool(dialer.connect)
     stack.push_async_callback(pool.aclose)
+    home.keys.leases = Leases(
+        pool, entra_authority=upstream.entra_authority, google_token_url=upstream.google_token_url
+    )
     deadlines = Deadlines(
         connect=upstream.connect_seconds,
         first_byte=upstream.first_byte_seconds,

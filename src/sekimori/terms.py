@@ -25,6 +25,11 @@ Condition = Literal["rate_limited", "overloaded", "server_error", "connect_faile
 """Why a hop may yield to the next one. `rate_limited` is 429, `overloaded` 529, `server_error` any other 5xx."""
 
 
+CredentialKind = Literal["api_key", "entra", "google_service_account", "aws"]
+"""What the secret of a provider key is: one word that is sent as it is; or what a short-lived token is bought with, or
+a request is signed with (vault/credentials has the forms)."""
+
+
 class Principal(Struct, frozen=True):
     """Who calls: one agent of one tenant, and the credential that showed it."""
 
@@ -106,6 +111,24 @@ class Origin(Struct, frozen=True):
         return f"{self.scheme}://{host}:{self.port}"
 
 
+class Placement(Struct, frozen=True):
+    """Where inside a cloud a contract leads, beside its address. What a kind of provider takes none of is empty."""
+
+    project: str = ""
+    """Google Cloud project, or OpenAI project."""
+    location: str = ""
+    """Google Cloud location, or AWS region."""
+    organization: str = ""
+    """OpenAI organization."""
+    api_version: str = ""
+    """Azure: the dated surface; empty is the v1 surface."""
+    deployments: tuple[tuple[str, str], ...] = ()
+    """Azure: (model, deployment) where their names differ."""
+
+
+NO_PLACEMENT = Placement()
+
+
 class Provider(Struct, frozen=True):
     """One provider contract, compiled from its document and the catalogue."""
 
@@ -124,6 +147,7 @@ class Provider(Struct, frozen=True):
     """Names or patterns with `*`."""
     private: bool = False
     """True only where the operator's configuration allows this exact host and port despite its address."""
+    placement: Placement = NO_PLACEMENT
 
 
 class Route(Struct, frozen=True):
@@ -149,6 +173,8 @@ class Route(Struct, frozen=True):
     """`provider/model` of the route it is of: a fallback stands in for hops of its own routes alone."""
     rests: tuple[int, int] = (5, 300)
     """Seconds it rests after a first failure, and at most."""
+    credential: CredentialKind = "api_key"
+    """What the key's secret is; the vault refuses to use it as anything else."""
 
 
 class Limits(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sekimori.control.arguments import Nothing, Put
 from sekimori.control.owner import Failed
+from sekimori.dialects.openai import read_ask
+from sekimori.egress.address import Denied
 from sekimori.egress.dial import Dialer
+from sekimori.errors import Refused
+from sekimori.identity.names import uid
 from sekimori.ledger import entry
-from sekimori.terms import Origin
+from sekimori.policy.bases import base_of
+from sekimori.policy.checks import check
+from sekimori.policy.decide import decide
+from sekimori.policy.documents import Documents, Invalid, parse
+from sekimori.policy.snapshot import compile, uid_names
+from sekimori.terms import Origin, Principal
 from tests.attacks.attacker import code_of, hostile, lead_house_to
 from tests.flows.place import JSON, SECRETS, Place, chat, place, status
 from tests.http.wire import Wire
@@ -242,3 +254,124 @@ async def test_a_base_url_that_moves_takes_no_connection_and_no_key_of_the_old_p
         origins = {connection.key[0] for connection in here.running.pool.open}
         assert Origin("http", "127.0.0.1", port) in origins
         assert JSON[0] in heads[0]
+
+
+NAMES = ["../x", "..", "a/b", "a?b", "a#b", "a%2fb", "a b", "a@evil.example", "a\\b", "evil.example/", "", "a" * 200]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "us-east-1.evil.example", "us-east-1:443", "US-EAST-1", "us-east-1-", "-us"])
+def test_a_location_names_no_other_host(name: str) -> None:
+    with pytest.raises(Invalid):
+        parse(f"kind: Provider\nname: p\ncatalog: bedrock\nmodels: [m]\nlocation: {json.dumps(name)}".encode(), "a")
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        *(("project", name) for name in NAMES),
+        *(("organization", name) for name in [*NAMES, "a\r\nx-evil: 1"]),
+        *(("apiVersion", name) for name in [*NAMES, "2024-10-21&x=y", "2024-10-21#", "latest"]),
+    ],
+)
+def test_a_place_in_a_cloud_does_not_climb_out_of_its_segment(field: str, name: str) -> None:
+    with pytest.raises(Invalid):
+        parse(f"kind: Provider\nname: p\ncatalog: vertex\nmodels: [m]\n{field}: {json.dumps(name)}".encode(), "a")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_deployment_is_one_segment(name: str) -> None:
+    written = "kind: Provider\nname: p\ncatalog: azure\nmodels: [m]\ndeployments: [{model: m, deployment: "
+    with pytest.raises(Invalid):
+        parse(f"{written}{json.dumps(name)}}}]".encode(), "a")
+
+
+@given(st.text(max_size=40))
+def test_whatever_documents_let_through_stays_at_the_clouds_host(location: str) -> None:
+    text = f"kind: Provider\nname: p\ncatalog: bedrock\nmodels: [m]\nlocation: {json.dumps(location)}"
+    try:
+        (located,) = parse(text.encode(), "a")
+    except Invalid:
+        return
+    base = base_of(located.document, ())  # type: ignore[arg-type]
+    assert not isinstance(base, Denied)
+    assert base.origin.host.startswith(f"bedrock-runtime.{location}.amazonaws.")
+
+
+def test_a_client_cannot_have_its_cloud_key_sent_elsewhere_by_its_key_file() -> None:
+    """The token endpoint is the deployment's: neither a document nor a secret has a field that could name another."""
+    written = {"token_uri", "tokenUrl", "tokenUri", "authority", "scope", "audience", "authUri", "tokenEndpoint"}
+    for field in written:
+        for kind in (
+            "kind: Provider\nname: p\ncatalog: vertex\nmodels: [m]",
+            "kind: Key\npath: operator/k\nprovider: p",
+        ):
+            with pytest.raises(Invalid):
+                parse(f"{kind}\n{field}: https://evil.example/token".encode(), "a")
+
+
+CLOUD = """
+kind: Tenant
+name: acme
+mode: agency
+---
+kind: Agent
+tenant: acme
+name: x
+models: ["*"]
+---
+kind: Provider
+name: house
+catalog: azure
+baseUrl: https://house.openai.azure.com
+models: [gpt-x]
+---
+kind: Provider
+tenant: acme
+name: theirs
+catalog: azure
+baseUrl: https://theirs.openai.azure.com
+models: [gpt-y]
+---
+kind: Provider
+tenant: acme
+name: other
+catalog: compatible
+baseUrl: https://other.example
+models: [gpt-z]
+---
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "route", "said"),
+    [
+        (
+            "kind: Key\npath: operator/k\nprovider: house\ncredential: entra",
+            "kind: Route\ntenant: acme\nprovider: theirs\nkey: operator/k",
+            "never sent to theirs",
+        ),
+        (
+            "kind: Key\npath: clients/acme/k\nprovider: other\ncredential: entra",
+            "kind: Route\ntenant: acme\nprovider: other\nkey: clients/acme/k",
+            "takes no key whose credential is entra",
+        ),
+        (
+            "kind: Key\npath: clients/acme/k\nprovider: theirs\ncredential: google_service_account",
+            "kind: Route\ntenant: acme\nprovider: theirs\nkey: clients/acme/k",
+            "takes no key whose credential is google_service_account",
+        ),
+    ],
+)
+def test_a_token_goes_to_its_own_cloud_and_owner(key: str, route: str, said: str) -> None:
+    """Refused when written, and by the decision itself, which asks nobody whether that was done."""
+    located = parse(f"{CLOUD}{key}\n---\n{route}".encode(), "a")
+    assert any(said in problem.text for problem in check(Documents(located)))
+    documents = [one.document for one in located]
+    names = uid_names(documents)
+    uids = {name: uid(name.encode()[-16:].rjust(16, b".")) for name in names}
+    snapshot = compile(documents, uids, 1)
+    principal = Principal("acme", uids["tenant/acme"], "x", uids["agent/acme/x"], "c", frozenset({"write"}))
+    for model in ("gpt-x", "gpt-y", "gpt-z"):
+        body = json.dumps({"model": model, "messages": [{"role": "user", "content": "a"}]}).encode()
+        with pytest.raises(Refused):
+            decide(snapshot, principal, read_ask("chat", body, []))

@@ -109,7 +109,14 @@ def test_every_catalogue_entry_is_documented() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| .*? \| (.*?) \| .* \|$", PROVIDERS.split("## Prices")[0], re.MULTILINE))
     assert set(rows) == set(ENTRIES)
     for name, entry in ENTRIES.items():
-        assert rows[name] == (f"`{entry.base_url}`" if entry.base_url else "must be written")
+        assert rows[name] == (
+            f"`{entry.regional or entry.base_url}`" if entry.regional or entry.base_url else "must be written"
+        )
+
+
+@pytest.mark.parametrize("example", examples(PROVIDERS), ids=range(len(examples(PROVIDERS))))
+def test_the_providers_examples_fit_together(example: bytes) -> None:
+    assert check(Documents(parse(example, "docs/providers.md"))) == []
 
 
 def test_the_price_page_is_the_table() -> None:

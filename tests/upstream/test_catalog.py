@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
+from msgspec import structs
 
 from sekimori.egress.address import BaseUrl, check_base_url
 from sekimori.errors import Fault, Refused
 from sekimori.policy.kinds import Provider as Document
-from sekimori.terms import Dialect, Operation, Origin, Provider
-from sekimori.upstream.catalog import ENTRIES, condition, offers, request_headers, target
+from sekimori.terms import (
+    NO_PLACEMENT,
+    CredentialKind,
+    Dialect,
+    Operation,
+    Origin,
+    Placement,
+    Provider,
+)
+from sekimori.upstream.catalog import ENTRIES, accepts, condition, offers, request_headers, target, usual_base
+
+DATED = Placement(api_version="2024-10-21", deployments=(("m", "prod-m"),))
 
 
 def provider(catalog: str, path: str = "", *dialects: Dialect) -> Provider:
@@ -45,9 +58,15 @@ def test_targets(catalog: str, path: str, dialect: Dialect, operation: Operation
     [
         ("openai", (), "anthropic", "chat"),
         ("openai", (), "openai", "count_tokens"),
-        ("anthropic", (), "openai", "chat"),
         ("anthropic", (), "anthropic", "responses"),
         ("compatible", ("anthropic",), "openai", "embeddings"),
+        ("anthropic", (), "openai", "embeddings"),
+        ("anthropic", ("anthropic",), "openai", "chat"),
+        ("deepseek", (), "anthropic", "count_tokens"),
+        ("bedrock", (), "anthropic", "count_tokens"),
+        ("mistral", (), "anthropic", "chat"),
+        ("vertex", (), "openai", "chat"),
+        ("vertex", (), "anthropic", "chat"),
         ("compatible", ("openai",), "anthropic", "chat"),
     ],
 )
@@ -58,15 +77,195 @@ def test_what_is_not_offered(
         target(provider(catalog, "", *dialects), dialect, operation)
 
 
+WHOLE = Placement("my-project", "europe-west4")
+
+
+@pytest.mark.parametrize(
+    ("catalog", "path", "placement", "dialect", "operation", "stream", "expected"),
+    [
+        ("azure", "", NO_PLACEMENT, "openai", "chat", False, "/openai/v1/chat/completions"),
+        ("azure", "/openai/v1", NO_PLACEMENT, "openai", "chat", True, "/openai/v1/chat/completions"),
+        ("azure", "/openai/v1", NO_PLACEMENT, "anthropic", "chat", True, "/anthropic/v1/messages"),
+        ("azure", "", DATED, "anthropic", "count_tokens", False, "/anthropic/v1/messages/count_tokens"),
+        (
+            "azure",
+            "",
+            DATED,
+            "openai",
+            "chat",
+            True,
+            "/openai/deployments/prod-m/chat/completions?api-version=2024-10-21",
+        ),
+        (
+            "vertex",
+            "",
+            WHOLE,
+            "openai",
+            "chat",
+            False,
+            "/v1/projects/my-project/locations/europe-west4/endpoints/openapi/chat/completions",
+        ),
+        (
+            "vertex",
+            "/v1",
+            WHOLE,
+            "anthropic",
+            "chat",
+            False,
+            "/v1/projects/my-project/locations/europe-west4/publishers/anthropic/models/m:rawPredict",
+        ),
+        (
+            "vertex",
+            "",
+            WHOLE,
+            "anthropic",
+            "chat",
+            True,
+            "/v1/projects/my-project/locations/europe-west4/publishers/anthropic/models/m:streamRawPredict",
+        ),
+        (
+            "vertex",
+            "",
+            WHOLE,
+            "anthropic",
+            "count_tokens",
+            False,
+            "/v1/projects/my-project/locations/europe-west4/publishers/anthropic/models/count-tokens:rawPredict",
+        ),
+        (
+            "vertex",
+            "",
+            WHOLE,
+            "gemini",
+            "chat",
+            True,
+            "/v1/projects/my-project/locations/europe-west4/publishers/google/models/m:streamGenerateContent?alt=sse",
+        ),
+        ("vertex", "", NO_PLACEMENT, "gemini", "chat", False, "/v1/publishers/google/models/m:generateContent"),
+        ("bedrock", "", WHOLE, "openai", "chat", False, "/openai/v1/chat/completions"),
+        ("bedrock", "", WHOLE, "anthropic", "chat", False, "/model/m/invoke"),
+        ("bedrock", "", WHOLE, "anthropic", "chat", True, "/model/m/invoke-with-response-stream"),
+        ("bedrock_mantle", "", WHOLE, "openai", "chat", False, "/v1/chat/completions"),
+        ("bedrock_mantle", "/openai/v1", WHOLE, "openai", "chat", False, "/openai/v1/chat/completions"),
+        ("bedrock_mantle", "", WHOLE, "anthropic", "chat", False, "/anthropic/v1/messages"),
+        ("mistral", "/v1", NO_PLACEMENT, "openai", "chat", False, "/v1/chat/completions"),
+        ("groq", "/openai/v1", NO_PLACEMENT, "openai", "chat", False, "/openai/v1/chat/completions"),
+        ("openrouter", "/api/v1", NO_PLACEMENT, "openai", "chat", False, "/api/v1/chat/completions"),
+        ("openrouter", "/api/v1", NO_PLACEMENT, "anthropic", "chat", False, "/api/v1/messages"),
+        ("deepseek", "", NO_PLACEMENT, "openai", "chat", False, "/v1/chat/completions"),
+        ("deepseek", "/v1", NO_PLACEMENT, "anthropic", "chat", False, "/anthropic/v1/messages"),
+        ("deepseek", "/anthropic", NO_PLACEMENT, "anthropic", "chat", False, "/anthropic/v1/messages"),
+        ("xai", "/v1", NO_PLACEMENT, "anthropic", "chat", False, "/v1/messages"),
+        ("anthropic", "", NO_PLACEMENT, "openai", "chat", False, "/v1/chat/completions"),
+    ],
+)
+def test_where_each_cloud_is_called(
+    catalog: str,
+    path: str,
+    placement: Placement,
+    dialect: Dialect,
+    operation: Operation,
+    stream: bool,
+    expected: str,
+) -> None:
+    placed = structs.replace(provider(catalog, path), placement=placement)
+    assert target(placed, dialect, operation, "m", stream) == expected
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "../../x",
+        "a/../b",
+        "..",
+        "a?b=c",
+        "a#b",
+        "a%2e%2e",
+        "a b",
+        "m:rawPredict",
+        "arn:aws:bedrock:us:1:p/q",
+        "ü",
+        "\n",
+    ],
+)
+def test_a_models_name_stays_one_segment(model: str) -> None:
+    for catalog, dialect in (("vertex", "anthropic"), ("bedrock", "anthropic"), ("azure", "openai")):
+        placed = structs.replace(provider(catalog), placement=structs.replace(WHOLE, api_version="2024-10-21"))
+        try:
+            made = target(placed, dialect, "chat", model)  # type: ignore[arg-type]
+            usual = target(placed, dialect, "chat", "m")  # type: ignore[arg-type]
+        except Refused:
+            assert model == ".."
+            continue
+        assert made.count("/") == usual.count("/")
+        assert made.count("?") == usual.count("?")
+        assert made.count(":") == usual.count(":")
+        assert "#" not in made
+        assert " " not in made
+        assert made.isascii()
+
+
+@pytest.mark.parametrize(
+    ("catalog", "location", "expected"),
+    [
+        ("vertex", "europe-west4", "https://europe-west4-aiplatform.googleapis.com"),
+        ("vertex", "global", "https://aiplatform.googleapis.com"),
+        ("vertex", "us", "https://aiplatform.us.rep.googleapis.com"),
+        ("vertex", "", "https://aiplatform.googleapis.com"),
+        ("bedrock", "us-east-1", "https://bedrock-runtime.us-east-1.amazonaws.com"),
+        ("bedrock", "cn-north-1", "https://bedrock-runtime.cn-north-1.amazonaws.com.cn"),
+        ("bedrock", "", None),
+        ("bedrock_mantle", "us-west-2", "https://bedrock-mantle.us-west-2.api.aws"),
+        ("azure", "", None),
+        ("groq", "", "https://api.groq.com/openai/v1"),
+    ],
+)
+def test_where_each_region_listens(catalog: str, location: str, expected: str | None) -> None:
+    assert usual_base(catalog, location) == expected
+
+
+@pytest.mark.parametrize(
+    ("catalog", "placement", "credentials"),
+    [
+        ("openai", NO_PLACEMENT, {"api_key"}),
+        ("azure", NO_PLACEMENT, {"api_key", "entra"}),
+        ("vertex", WHOLE, {"google_service_account"}),
+        ("vertex", NO_PLACEMENT, {"api_key"}),
+        ("bedrock", WHOLE, {"api_key", "aws"}),
+        ("compatible", NO_PLACEMENT, {"api_key"}),
+    ],
+)
+def test_a_token_of_one_cloud_goes_to_no_other(catalog: str, placement: Placement, credentials: set[str]) -> None:
+    kinds = get_args(CredentialKind)
+    assert {kind for kind in kinds if accepts(catalog, placement, kind)} == credentials
+
+
+def test_openais_account_is_named_to_openai_alone() -> None:
+    account = Placement(organization="org-1", project="proj_1")
+    for catalog in ENTRIES:
+        placed = structs.replace(provider(catalog), placement=account)
+        caller = ((b"openai-organization", b"theirs"), (b"openai-project", b"theirs"))
+        for dialect in ENTRIES[catalog].dialects:
+            named = [f for f in request_headers(placed, dialect, b"k-1", caller) if f[0].startswith(b"openai-")]
+            expected = [(b"openai-organization", b"org-1"), (b"openai-project", b"proj_1")]
+            assert named == (expected if catalog == "openai" else [])
+
+
 def test_every_entry_is_whole() -> None:
     for name, entry in ENTRIES.items():
         assert entry.name == name
         assert entry.usual <= entry.dialects
         assert set(entry.auth) == entry.dialects
         assert all(entry.auth.values())
-        assert all(offers(name, dialect, "chat") for dialect in entry.dialects)
-        if entry.base_url:
-            assert isinstance(check_base_url(entry.base_url), BaseUrl)
+        assert all(offers(name, dialect, "chat", WHOLE) for dialect in entry.dialects)
+        for base in (entry.base_url, usual_base(name, "us-east-1"), usual_base(name, "us")):
+            if base:
+                assert isinstance(check_base_url(base, owner="acme"), BaseUrl)
+        assert entry.needs <= entry.takes
+        assert entry.source
+        assert entry.date >= "2026-11-25"
+        assert bool(entry.scope) == bool(entry.credentials & {"entra", "google_service_account"})
+        assert bool(entry.service) == ("aws" in entry.credentials)
 
 
 def test_documents_and_catalogue_name_the_same_entries() -> None:
@@ -89,6 +288,12 @@ def test_documents_and_catalogue_name_the_same_entries() -> None:
             [(b"x-api-key", b"k-1"), (b"authorization", b"Bearer k-1"), (b"anthropic-version", b"2023-06-01")],
         ),
         ("sandbox", "openai", [(b"authorization", b"Bearer k-1")]),
+        ("azure", "openai", [(b"api-key", b"k-1")]),
+        ("azure", "anthropic", [(b"x-api-key", b"k-1"), (b"api-key", b"k-1"), (b"anthropic-version", b"2023-06-01")]),
+        ("vertex", "gemini", [(b"x-goog-api-key", b"k-1")]),
+        ("vertex", "anthropic", [(b"authorization", b"Bearer k-1")]),
+        ("bedrock", "anthropic", [(b"authorization", b"Bearer k-1")]),
+        ("bedrock_mantle", "anthropic", [(b"authorization", b"Bearer k-1"), (b"anthropic-version", b"2023-06-01")]),
     ],
 )
 def test_how_the_key_is_sent(catalog: str, dialect: Dialect, expected: list[tuple[bytes, bytes]]) -> None:
@@ -135,6 +340,9 @@ def test_a_key_that_could_end_the_header_field_is_not_sent_and_not_told(secret: 
         ("anthropic", 503, "server_error"),
         ("anthropic", 429, "rate_limited"),
         ("compatible", 502, "server_error"),
+        ("groq", 498, "overloaded"),
+        ("deepseek", 503, "overloaded"),
+        ("openai", 498, None),
         ("openai", 200, None),
         ("openai", 301, None),
         ("openai", 400, None),

@@ -27,10 +27,10 @@ from sekimori.ledger import entry
 from sekimori.ledger.ledger import Ledger
 from sekimori.policy import checks, documents
 from sekimori.policy.documents import Change, Documents
-from sekimori.policy.kinds import Agent, owner_of
+from sekimori.policy.kinds import Agent, Key, owner_of
 from sekimori.policy.problems import Invalid, Problem
 from sekimori.policy.snapshot import included, uid_names
-from sekimori.terms import OPERATOR, Scope
+from sekimori.terms import OPERATOR, CredentialKind, Scope
 from sekimori.vault.embedded import KekRotation
 from sekimori.vault.index import KeyInfo
 from sekimori.vault.keys import Keys
@@ -336,7 +336,10 @@ class Changes:
                 )
             after = KeyState(owner, path, uid, 1, frozen=False)
             return await self._change_key(
-                "put", after, actor, lambda: self._keys.put(owner, path, secret, actor, key_uid=uid)
+                "put",
+                after,
+                actor,
+                lambda: self._keys.put(owner, path, secret, actor, key_uid=uid, credential=self._credential(path)),
             )
 
     @to_its_end
@@ -347,7 +350,10 @@ class Changes:
             info = _there(path, info)
             after = KeyState(owner, path, info.uid, info.version + 1, info.frozen)
             return await self._change_key(
-                "rotated", after, actor, lambda: self._keys.rotate(owner, path, secret, actor)
+                "rotated",
+                after,
+                actor,
+                lambda: self._keys.rotate(owner, path, secret, actor, credential=self._credential(path)),
             )
 
     async def key_freeze(self, path: str, actor: str) -> KeyInfo:
@@ -381,6 +387,11 @@ class Changes:
             )
         owner = _owner_uid(path, self.current.uids)
         return owner, uid, await self._keys.metadata(owner, path)
+
+    def _credential(self, path: str) -> CredentialKind:
+        """What the secret of a key is to be, by its document."""
+        document = self.current.documents.get(("Key", owner_of(path) or "", path))
+        return document.credential if isinstance(document, Key) else "api_key"
 
     async def _change_key(
         self, action: KeyAction, after: KeyState, actor: str, change: Callable[[], Awaitable[KeyInfo]]

@@ -350,7 +350,9 @@ def _unspoken(tenant: TenantTable, routed: list[str], query: Query, name: str, t
         return trace.refused("dialect", "unsupported_operation", text)
     others = sorted(spoken)
     text = f"The model `{name}` is offered in the {' and '.join(others)} dialect, not in the {query.dialect} dialect."
-    return trace.refused("dialect", "model_wrong_dialect", text, f"Call {' or '.join(DOORS[d] for d in others)}.")
+    return trace.refused(
+        "dialect", "model_wrong_dialect", text, f"Call {' or '.join(DOORS[d] for d in others if d in DOORS)}."
+    )
 
 
 def _level(document: RouteDocument | Alias) -> str:

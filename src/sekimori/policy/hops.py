@@ -15,7 +15,7 @@ from sekimori.policy.kinds import CoolDown
 from sekimori.policy.question import Place, Query, Trace, listed
 from sekimori.policy.snapshot import AgentTable, Known
 from sekimori.terms import OPERATOR, Route
-from sekimori.upstream.catalog import offers
+from sekimori.upstream.catalog import accepts, offers
 
 _REST: Final = CoolDown()
 VPC: Final = "keys of the operator are off for a tenant in VPC mode"
@@ -107,6 +107,8 @@ def _hop(
         return VPC
     if known.fault:
         return f"{provider} cannot be used, {known.fault}"
+    if not accepts(contract.catalog, contract.placement, key.credential):
+        return f"{provider} takes no key whose credential is {key.credential}"
     rest = place.route.cool_down or _REST
     return Route(
         position=position,
@@ -118,6 +120,7 @@ def _hop(
         stores="stored_state" in agent.capabilities and key.owner_uid != OPERATOR,
         of=frozenset({place.name}),
         rests=(rest.first, rest.longest),
+        credential=key.credential,
     )
 
 
@@ -130,7 +133,7 @@ def spoken(known: Known, query: Query) -> str:
     """Why the provider does not offer the operation in the dialect; empty where it does."""
     if query.dialect not in known.contract.dialects:
         return f"it does not speak the {query.dialect} dialect"
-    if not offers(known.contract.catalog, query.dialect, query.operation):
+    if not offers(known.contract.catalog, query.dialect, query.operation, known.contract.placement):
         return f"it does not offer {query.operation} in the {query.dialect} dialect"
     return ""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from sekimori.terms import OPERATOR, Condition, Dialect, Scope
+from sekimori.terms import OPERATOR, Condition, CredentialKind, Dialect, Scope
 
 # `\Z` and not `$`: the latter also matches before a trailing line feed, and names stand in paths, logs and headers.
 _SLUG: Final = r"[a-z](?:[a-z0-9-]{0,37}[a-z0-9])?"
@@ -99,7 +99,57 @@ ServiceTier = Annotated[
     ),
 ]
 Sticky = Literal["conversation"]
-CatalogName = Literal["openai", "anthropic", "compatible", "sandbox"]
+# The names below stand in paths and host names of clouds, so they hold nothing that could end a segment or a label.
+Project = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}\Z",
+        description="a project's id: letters, digits and inner . _ : -, at most 100 characters",
+    ),
+]
+Organization = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}\Z",
+        description="an organization's id: letters, digits, _ and -, at most 100 characters",
+    ),
+]
+Location = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])\Z",
+        description="a region such as us-east-1 or europe-west4: lower-case letters, digits and inner hyphens",
+    ),
+]
+ApiVersion = Annotated[
+    str,
+    Meta(
+        pattern=r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}(?:-preview)?\Z",
+        description="a version written YYYY-MM-DD or YYYY-MM-DD-preview",
+    ),
+]
+DeploymentName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z",
+        description="a deployment's name: letters, digits, and inner . _ -, at most 64 characters",
+    ),
+]
+CatalogName = Literal[
+    "openai",
+    "anthropic",
+    "azure",
+    "vertex",
+    "bedrock",
+    "bedrock_mantle",
+    "mistral",
+    "groq",
+    "openrouter",
+    "deepseek",
+    "xai",
+    "compatible",
+    "sandbox",
+]
 
 
 class _Document(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel", tag_field="kind"):
@@ -207,6 +257,14 @@ class Agent(_Document, frozen=True, kw_only=True, tag="Agent"):
     """True refuses every call of the agent."""
 
 
+class Deployment(Part, frozen=True, kw_only=True):
+    """Under which name an Azure resource serves a model."""
+
+    model: ModelPattern
+    """The model's exact name, as agents call it."""
+    deployment: DeploymentName
+
+
 class Provider(_Document, frozen=True, kw_only=True, tag="Provider"):
     """A provider contract: where it listens and which models it serves."""
 
@@ -221,6 +279,16 @@ class Provider(_Document, frozen=True, kw_only=True, tag="Provider"):
     """Models it serves."""
     dialects: tuple[Dialect, ...] | None = None
     """Dialects it speaks; without it, all that the catalogue names."""
+    project: Project | None = None
+    """Vertex AI: the Google Cloud project. OpenAI: the project that calls are billed to."""
+    location: Location | None = None
+    """Vertex AI: the location. Bedrock: the AWS region."""
+    organization: Organization | None = None
+    """OpenAI: the organization that calls are billed to."""
+    api_version: ApiVersion | None = None
+    """Azure: the dated surface to call; without it, the v1 surface."""
+    deployments: tuple[Deployment, ...] = ()
+    """Azure: deployments whose name is not the model's."""
 
 
 class Key(_Document, frozen=True, kw_only=True, tag="Key"):
@@ -229,6 +297,8 @@ class Key(_Document, frozen=True, kw_only=True, tag="Key"):
     path: KeyPath
     provider: Slug
     """The one provider that this key may ever be sent to."""
+    credential: CredentialKind = "api_key"
+    """What its secret is."""
     note: Text = ""
     """For people."""
 

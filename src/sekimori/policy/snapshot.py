@@ -22,7 +22,7 @@ from sekimori.errors import Fault, Refused
 from sekimori.meter.prices import DAY_MS, Cost, Rate, Rates, rate, table
 from sekimori.meter.prices import price as price_of
 from sekimori.policy import egress
-from sekimori.policy.bases import base_of
+from sekimori.policy.bases import base_of, placement_of
 from sekimori.policy.kinds import (
     Agent,
     Alias,
@@ -41,10 +41,10 @@ from sekimori.policy.kinds import (
     tenant_of,
 )
 from sekimori.policy.pattern import matches
-from sekimori.terms import OPERATOR, Dialect, Limits, Origin, Principal, Scope, Usage
+from sekimori.terms import OPERATOR, CredentialKind, Dialect, Limits, Origin, Principal, Scope, Usage
 from sekimori.terms import Provider as Contract
 from sekimori.terms import Route as Hop
-from sekimori.upstream.catalog import ENTRIES
+from sekimori.upstream.catalog import spoken
 
 if TYPE_CHECKING:
     from sekimori.policy.decide import Decision
@@ -89,6 +89,7 @@ class KeyEntry(Struct, frozen=True):
     owner_uid: str
     provider: str
     """The one provider that it may be sent to."""
+    credential: CredentialKind = "api_key"
 
 
 class AgentTable:
@@ -318,9 +319,8 @@ class Snapshot:
         return known
 
     def _provider(self, document: Provider, owner_uid: str) -> Known:
-        entry = ENTRIES[document.catalog]
         base = base_of(document, self._operator.allow_private)
-        dialects: frozenset[Dialect] = entry.usual if document.dialects is None else frozenset(document.dialects)
+        placement = placement_of(document)
         return Known(
             Contract(
                 name=document.name,
@@ -329,9 +329,10 @@ class Snapshot:
                 catalog=document.catalog,
                 origin=_NOWHERE if isinstance(base, Denied) else base.origin,
                 base_path="" if isinstance(base, Denied) else base.path,
-                dialects=dialects & entry.dialects,
+                dialects=spoken(document.catalog, document.dialects, placement),
                 models=document.models,
                 private=False if isinstance(base, Denied) else base.private,
+                placement=placement,
             ),
             f"its base URL is refused ({base.reason})" if isinstance(base, Denied) else "",
         )
@@ -342,7 +343,11 @@ class Snapshot:
         shared = [item for item in self._shared if isinstance(item, Key) and item.path in named]
         return {
             key.path: KeyEntry(
-                key.path, self._uids[f"key/{key.path}"], table.uid if owner_of(key.path) else OPERATOR, key.provider
+                key.path,
+                self._uids[f"key/{key.path}"],
+                table.uid if owner_of(key.path) else OPERATOR,
+                key.provider,
+                key.credential,
             )
             for key in [*keys, *shared]
         }

@@ -22,6 +22,7 @@ from sekimori.dialects.strict import read_object
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.http.message import Reply, Request
 from sekimori.sandbox import embeddings, replies, responses
+from sekimori.sandbox.clouds import Clouds, Door, Dressed
 from sekimori.sandbox.replies import Heard, Said, fingerprint
 from sekimori.sandbox.scenarios import PREFIX, SCENARIOS, Scenario, choose
 from sekimori.terms import Dialect, Headers, Operation
@@ -85,6 +86,7 @@ class Provider:
         self.last: OrderedDict[str, dict[str, Any]] = OrderedDict()
         """The last request with each key, credentials taken out."""
         self._kept = responses.Kept()
+        self.clouds = Clouds()
 
     async def __call__(self, request: Request, reply: Reply) -> None:
         path = request.path
@@ -92,11 +94,15 @@ class Provider:
             await self._tell(request, reply)
         elif path == "/v1/models" or path.startswith("/v1/models/"):
             await self._models(request, reply)
-        elif path in _DOORS:
+        elif path in _DOORS and not self.clouds.signed(request):
             if request.method != "POST":
                 raise Refused("method_not_allowed", "The sandbox takes POST here.")
             dialect, operation = _DOORS[path]
             await self._answer(dialect, operation, request, reply)
+        elif (door := self.clouds.find(request)) is not None:
+            await self._answer(door.dialect, door.operation, request, Dressed(reply, self.clouds, door), door)
+        elif await self.clouds.token(request, reply):
+            return
         else:
             raise Refused(
                 "unsupported_operation", f"The sandbox has no {path[:100]}.", advice="See /sandbox/scenarios."
@@ -127,12 +133,27 @@ class Provider:
             raise Refused("model_not_found", f"The sandbox has no model {wanted[:100]}.")
         await reply.send(200, [JSON, MARK], speech.model_page(wanted) if wanted else speech.models_page(names))
 
-    async def _answer(self, dialect: Dialect, operation: Operation, request: Request, reply: Reply) -> None:
-        key = _key(request)
+    async def _answer(
+        self,
+        dialect: Dialect,
+        operation: Operation,
+        request: Request,
+        reply: Reply | Dressed,
+        door: Door | None = None,
+    ) -> None:
         body = await request.body()
+        try:
+            key = _key(request) if door is None else self.clouds.admit(request, door, body)
+        except Refused as refused:
+            if door is None:
+                raise
+            await reply.send(refused.status, [MARK], _encode({"error": {"message": refused.text}}))
+            return
         total = self._note(key, request, body)
         try:
             value, _ = read_object(body)
+            if door is not None:
+                value = self.clouds.value(door, value)
             manner = _MANNERS.get(operation, replies)
             if operation == "responses":
                 value = self._kept.before(value, key)
@@ -158,6 +179,11 @@ class Provider:
             total.answered += 1
         except _Failed:
             total.failed += 1
+        except Refused as refused:
+            total.failed += 1
+            if door is None:
+                raise
+            await reply.send(refused.status, [MARK], _encode({"error": {"message": refused.text}}))
         except BaseException:
             total.failed += 1
             raise
@@ -184,7 +210,7 @@ class Provider:
             self.last.popitem(last=False)
         return total
 
-    async def _fail(self, scenario: Scenario, heard: Heard, said: Said, key: str, reply: Reply) -> bool:
+    async def _fail(self, scenario: Scenario, heard: Heard, said: Said, key: str, reply: Reply | Dressed) -> bool:
         """Do what a failing scenario does. False where the scenario answers in the end."""
         name = scenario.name
         if name in _REFUSALS:
@@ -205,7 +231,7 @@ class Provider:
             return False
         return True
 
-    async def _say(self, scenario: Scenario, heard: Heard, said: Said, reply: Reply) -> None:
+    async def _say(self, scenario: Scenario, heard: Heard, said: Said, reply: Reply | Dressed) -> None:
         name = scenario.name
         manner = _MANNERS.get(heard.operation, replies)
         usage = _USAGES[name](heard) if name in _USAGES else manner.figures(heard.dialect, said.usage)
@@ -297,7 +323,7 @@ def _refusal(dialect: Dialect, name: str, key: str) -> tuple[int, Headers, bytes
     return status, [field for field in headers if field[0] != b"x-should-retry"], body
 
 
-async def _broken_plain(name: str, heard: Heard, said: Said, reply: Reply) -> None:
+async def _broken_plain(name: str, heard: Heard, said: Said, reply: Reply | Dressed) -> None:
     body = _whole(heard, said)
     half = body[: len(body) // 2]
     if name == "truncated":
@@ -319,7 +345,7 @@ async def _broken_plain(name: str, heard: Heard, said: Said, reply: Reply) -> No
         await reply.send(200, [JSON, MARK], body)
 
 
-async def _broken_stream(name: str, heard: Heard, said: Said, reply: Reply) -> None:
+async def _broken_stream(name: str, heard: Heard, said: Said, reply: Reply | Dressed) -> None:
     manner = _MANNERS.get(heard.operation, replies)
     whole = list(manner.events(heard, said, manner.figures(heard.dialect, said.usage)))
     await reply.start(200, [EVENTS, MARK])

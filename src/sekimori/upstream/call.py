@@ -12,19 +12,21 @@ from typing import Final
 
 from sekimori.dialects.speech import SPEECH
 from sekimori.dialects.stream import EventStream
+from sekimori.dialects.words import failure
 from sekimori.errors import Fault, Refusal, Upstream
 from sekimori.http.client import Deadlines, Pool, Response
 from sekimori.terms import Ask, Condition, Grant, Route, Usage
-from sekimori.upstream.catalog import ENTRIES, condition, request_headers, target
+from sekimori.upstream.catalog import ENTRIES, condition, target, upstream_model
+from sekimori.upstream.eventstream import MEDIA_TYPE, Frames
 from sekimori.upstream.route import CONDITION_OF
+from sekimori.upstream.shapes import plain_error, shaped
 from sekimori.vault.keys import Keys
+from sekimori.vault.sigv4 import skew
 
 REPLY_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of a plain reply, which is held whole until its record is durable."""
 ERROR_LIMIT: Final = 256 * 1024
 """Bytes of an error body that are read; the rest is cut off with its connection."""
-_PIECE: Final = 8
-"""Characters of a key that a text may not have in a row."""
 LONGEST_RETRY_AFTER: Final = 3600.0
 """Seconds that a provider may ask our caller to wait; more is cut to this."""
 
@@ -36,7 +38,9 @@ class Answer:
         "body",
         "condition",
         "first",
+        "frames",
         "key_version",
+        "lease",
         "refusal",
         "response",
         "retry_after",
@@ -64,6 +68,10 @@ class Answer:
         """Whether any byte of the request may have reached the provider."""
         self.key_version = 0
         """0 until the key was lent."""
+        self.lease = 0
+        """Number of the held token that the request was sent with; 0 where it was none."""
+        self.frames: Frames | None = None
+        """What takes the stream out of a cloud's own framing."""
         self.response: Response | None = None
 
     async def piece(self) -> bytes:
@@ -76,7 +84,7 @@ class Answer:
         data = await self.response.read()
         if not data:
             raise Upstream("upstream_truncated", "The provider ended the stream before its last event.")
-        released = self.stream.feed(data)
+        released = self.stream.feed(data if self.frames is None else self.frames.feed(data))
         error = self.stream.error
         if error is not None:
             self.condition = error.condition
@@ -103,6 +111,12 @@ class Providers:
         """
         try:
             await self._send(grant, route, ask, answer)
+            if answer.status == 401 and answer.lease:
+                # A token may end before its time. A 401 is an answer to nothing done, and nothing was released: once
+                # more with a new one, which is not held and so never comes here again.
+                self._keys.token_refused(route, answer.lease)
+                answer.close()
+                await self._send(grant, route, ask, answer)
             await self._read(grant, route, ask, answer)
         except (Fault, Upstream) as failure:
             # A Fault is a frozen key or a store that fails: only the policy may send such a call to another key.
@@ -111,12 +125,18 @@ class Providers:
 
     async def _send(self, grant: Grant, route: Route, ask: Ask, answer: Answer) -> None:
         provider = route.provider
-        path = target(provider, ask.dialect, ask.operation)
+        model = upstream_model(provider, route.model)
+        path = target(provider, ask.dialect, ask.operation, route.model, ask.stream)
+        entry = ENTRIES[provider.catalog]
         body = SPEECH[ask.dialect, ask.operation].upstream_body(
-            ask, route.model, include_usage=ENTRIES[provider.catalog].include_usage, stores=route.stores
+            ask, model, include_usage=entry.include_usage, stores=route.stores
         )
+        shape = entry.shapes.get(ask.dialect)
+        if shape is not None:
+            body = shaped(shape, ask, body)
+        before = answer.sent
         async with self._keys.lend(grant, route) as lent:
-            answer.key_version = lent.version
+            answer.key_version, answer.lease = lent.version, lent.lease
             # Presumed sent until the edge knows better: a cancelled call must not count as one that never left.
             answer.sent = True
             try:
@@ -127,16 +147,16 @@ class Providers:
                     (route.key_uid, lent.version),
                     "POST",
                     path,
-                    request_headers(provider, ask.dialect, lent.secret.reveal(), ask.headers),
+                    lent.headers(ask.dialect, "POST", path, ask.headers, body),
                     body,
                     self._deadlines,
                     lent.give_back,
                 )
             except Upstream as failure:
-                answer.sent = failure.sent
+                answer.sent = before or failure.sent
                 raise
             except Fault:
-                answer.sent = False
+                answer.sent = before
                 raise
         answer.status = answer.response.status
 
@@ -146,13 +166,14 @@ class Providers:
         if response.status != 200:
             await self._refuse(grant, route, ask, answer, response)
             return
-        events = _is_event_stream(response)
+        events = _is_event_stream(response, ENTRIES[route.provider.catalog].shapes.get(ask.dialect) == "invoke")
         if events != ask.stream:
             raise Upstream("upstream_malformed", "The provider answered with another kind of reply than was asked for.")
         if not events:
             answer.body = await response.read_all(REPLY_LIMIT)
             answer.usage = speech.read_reply(answer.body, ask.operation).usage
             return
+        answer.frames = Frames() if _media_type(response) == MEDIA_TYPE else None
         answer.stream = stream = speech.Stream(hide_usage=not ask.wants_usage_event)
         while not (stream.started or stream.complete):
             answer.first += await answer.piece()
@@ -163,28 +184,48 @@ class Providers:
             body = await response.read_all(ERROR_LIMIT)
         except Upstream:
             body = b""  # the status says enough
+        if ENTRIES[route.provider.catalog].plain_errors:
+            body = plain_error(body)
         refusal: Upstream = SPEECH[ask.dialect, ask.operation].read_error(response.status, body)
         if await self._tells(grant, route, refusal.text):
             refusal = SPEECH[ask.dialect, ask.operation].read_error(response.status, b"")
+        answer.condition = condition(route.provider, response.status)
+        if refusal.reason == "upstream_refused" and answer.condition is not None:
+            refusal = failure(answer.condition)  # a status that means something else at this provider
         answer.retry_after = _retry_after(response)
         if refusal.retry_after is not None:
             refusal.retry_after = answer.retry_after or refusal.retry_after
-        answer.condition = condition(route.provider, response.status)
+        if response.status == 403 and route.credential == "aws":
+            self._tell_of_the_clock(refusal, response)
         answer.refusal = refusal
 
+    def _tell_of_the_clock(self, refusal: Upstream, response: Response) -> None:
+        """A signature holds the time: where the provider's differs, that is what is wrong."""
+        ahead = skew(response.headers, self._keys.now_ms())
+        if ahead:
+            refusal.advice = (
+                f"This machine's clock is {abs(ahead)} seconds {'ahead of' if ahead > 0 else 'behind'} the provider's,"
+                " and a signature holds the time: the operator sets the clock."
+            )
+
     async def _tells(self, grant: Grant, route: Route, text: str) -> bool:
-        """Whether a text repeats the key, or a piece of it: of keys in an odd form no pattern would show that."""
+        """Whether a text repeats the key, or a piece of it."""
         try:
-            async with self._keys.lend(grant, route) as lent:
-                key = lent.secret.reveal().decode("latin-1")
-                return any(key[at : at + _PIECE] in text for at in range(max(1, len(key) - _PIECE + 1)))
+            async with self._keys.lend(grant, route, sends=False) as lent:
+                return lent.told_in(text)
         except Fault:
             return True  # frozen meanwhile: nobody can tell any more
 
 
-def _is_event_stream(response: Response) -> bool:
+def _media_type(response: Response) -> bytes:
+    """The content type without its parameters; empty where there is none, or more than one."""
     kinds = [value for name, value in response.headers if name == b"content-type"]
-    return len(kinds) == 1 and kinds[0].split(b";")[0].strip().lower() == b"text/event-stream"
+    return kinds[0].split(b";")[0].strip().lower() if len(kinds) == 1 else b""
+
+
+def _is_event_stream(response: Response, framed: bool) -> bool:
+    """Whether a stream comes, in the framing that this provider's streams have."""
+    return _media_type(response) == (MEDIA_TYPE if framed else b"text/event-stream")
 
 
 def _retry_after(response: Response) -> float | None:

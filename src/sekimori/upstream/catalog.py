@@ -1,44 +1,30 @@
 """Providers as data: how each kind of provider is addressed, authenticated and understood.
 
-An entry describes a kind (OpenAI, Anthropic, any compatible server, the sandbox); a `Provider` document is a contract
-with one of that kind. Adding a provider that differs only in data means adding an entry here, its prices in
-meter/prices.toml and its line in docs/providers.md.
+An entry describes a kind (OpenAI, Azure, any compatible server, the sandbox); a `Provider` document is a contract
+with one of that kind. Adding a provider that differs only in data means adding an entry to upstream/entries.py, its
+prices to meter/prices.toml and its line to docs/providers.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Final, Literal
-
-from msgspec import Struct
+from typing import Final
+from urllib.parse import quote
 
 from sekimori.errors import Fault, Refused
-from sekimori.terms import Condition, Dialect, Headers, Operation, Provider
-
-Auth = Literal["bearer", "x-api-key"]
-"""`Authorization: Bearer KEY` (RFC 6750 section 2.1), or the key alone in a field of that name."""
-
-
-class Entry(Struct, frozen=True):
-    """One kind of provider."""
-
-    name: str
-    title: str
-    base_url: str | None
-    """Where it listens unless the document says; None where the document must say."""
-    dialects: frozenset[Dialect]
-    """What such a provider may speak."""
-    usual: frozenset[Dialect]
-    """What it speaks unless the document says."""
-    auth: Mapping[Dialect, tuple[Auth, ...]]
-    """How the key is sent; every form carries the same key to the same origin."""
-    conditions: Mapping[int, Condition]
-    """Statuses that mean something other than the general rule (429 rate_limited, 529 overloaded, other 5xx
-    server_error) by the provider's own reference."""
-    include_usage: bool = False
-    """OpenAI dialect: a stream tells its usage only when asked to (`stream_options.include_usage`)."""
-
+from sekimori.terms import (
+    NO_PLACEMENT,
+    Condition,
+    CredentialKind,
+    Dialect,
+    Headers,
+    Operation,
+    Placement,
+    Provider,
+)
+from sekimori.upstream.entries import ENTRIES as ENTRIES
+from sekimori.upstream.entries import Auth, Entry, Paths
 
 _PATHS: Final[Mapping[tuple[Dialect, Operation], str]] = MappingProxyType(
     {
@@ -54,59 +40,6 @@ _PATHS: Final[Mapping[tuple[Dialect, Operation], str]] = MappingProxyType(
 ANTHROPIC_VERSION: Final = b"2023-06-01"
 """What the Anthropic dialect's requests name unless the caller named another version."""
 
-_OPENAI: Final[frozenset[Dialect]] = frozenset({"openai"})
-_ANTHROPIC: Final[frozenset[Dialect]] = frozenset({"anthropic"})
-_BOTH: Final = _OPENAI | _ANTHROPIC
-_BEARER: Final[tuple[Auth, ...]] = ("bearer",)
-
-ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
-    {
-        entry.name: entry
-        for entry in (
-            Entry(
-                name="openai",
-                title="OpenAI",
-                base_url="https://api.openai.com/v1",
-                dialects=_OPENAI,
-                usual=_OPENAI,
-                auth={"openai": _BEARER},
-                conditions={503: "overloaded"},
-                include_usage=True,
-            ),
-            Entry(
-                name="anthropic",
-                title="Anthropic",
-                base_url="https://api.anthropic.com",
-                dialects=_ANTHROPIC,
-                usual=_ANTHROPIC,
-                auth={"anthropic": ("x-api-key",)},
-                conditions={},
-            ),
-            Entry(
-                name="compatible",
-                title="Any server that speaks one of the dialects (vLLM, llama.cpp, Ollama, a gateway)",
-                base_url=None,
-                dialects=_BOTH,
-                usual=_OPENAI,
-                # Such servers look for the key where OpenAI's SDK puts it even when they speak Anthropic's dialect.
-                auth={"openai": _BEARER, "anthropic": ("x-api-key", "bearer")},
-                conditions={503: "overloaded"},
-                include_usage=True,
-            ),
-            Entry(
-                name="sandbox",
-                title="Sekimori's own practice provider",
-                base_url=None,
-                dialects=_BOTH,
-                usual=_BOTH,
-                auth={"openai": _BEARER, "anthropic": ("x-api-key",)},
-                conditions={503: "overloaded"},
-                include_usage=True,
-            ),
-        )
-    }
-)
-
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
 
 # A caller's own credentials and framing never travel, whatever list let a header through: second lock.
@@ -117,6 +50,11 @@ _NEVER: Final = frozenset(
         b"x-api-key",
         b"api-key",
         b"x-goog-api-key",
+        b"x-amz-date",
+        b"x-amz-security-token",
+        b"x-amz-content-sha256",
+        b"openai-organization",
+        b"openai-project",
         b"cookie",
         b"host",
         b"connection",
@@ -130,53 +68,166 @@ _NEVER: Final = frozenset(
         b"trailer",
     }
 )
+# Fields that a shape moves into the body, or says otherwise there.
+_MOVED: Final[Mapping[str, frozenset[bytes]]] = MappingProxyType(
+    {
+        "invoke": frozenset({b"anthropic-version", b"anthropic-beta"}),
+        "raw_predict": frozenset({b"anthropic-version"}),
+    }
+)
+_NONE_MOVED: Final[frozenset[bytes]] = frozenset()
 
 
-def offers(catalog: str, dialect: Dialect, operation: Operation) -> bool:
+def offers(catalog: str, dialect: Dialect, operation: Operation, placement: Placement = NO_PLACEMENT) -> bool:
     """Whether providers of this kind can serve the operation in the dialect."""
     entry = ENTRIES[catalog]
-    return dialect in entry.dialects and (dialect, operation) in _PATHS
+    return dialect in entry.dialects and _offered(entry, dialect, operation, placement)
 
 
-def target(provider: Provider, dialect: Dialect, operation: Operation) -> str:
+def _offered(entry: Entry, dialect: Dialect, operation: Operation, placement: Placement) -> bool:
+    own = _own(entry, placement)
+    if own is not None and dialect in {spoken for spoken, _ in own}:
+        return (dialect, operation) in own
+    if entry.express and not placement.project:
+        return False
+    only = entry.operations.get(dialect)
+    return (dialect, operation) in _PATHS and (only is None or operation in only)
+
+
+def _own(entry: Entry, placement: Placement) -> Paths | None:
+    """The entry's own paths, where it does not use the SDK's; which of them depends on the placement."""
+    if entry.express and not placement.project:
+        return entry.express
+    if entry.dated and placement.api_version:
+        return entry.dated
+    return entry.paths or None
+
+
+def spoken(catalog: str, dialects: Iterable[Dialect] | None, placement: Placement) -> frozenset[Dialect]:
+    """What a contract speaks: what its document says, or what such a provider usually speaks, as far as it can."""
+    entry = ENTRIES[catalog]
+    wished = entry.usual if dialects is None else frozenset(dialects)
+    if entry.express and not placement.project:
+        able = frozenset(dialect for dialect, _ in entry.express)
+        return (able if dialects is None else wished) & able
+    return wished & entry.dialects
+
+
+def accepts(catalog: str, placement: Placement, credential: CredentialKind) -> bool:
+    """Whether a key with such a secret may be sent to a provider of this kind. A token bought for one cloud must not
+    become known to another, and what has no form here cannot be sent at all."""
+    entry = ENTRIES[catalog]
+    if entry.express and (credential == "api_key") != (not placement.project):
+        return False
+    return credential in entry.credentials
+
+
+def usual_base(catalog: str, location: str) -> str | None:
+    """Where a contract leads whose document names no base URL; None where it must."""
+    entry = ENTRIES[catalog]
+    if entry.regional is None or not location:
+        return entry.base_url
+    for beginning, pattern in entry.regions:
+        if location == beginning or (beginning.endswith("-") and location.startswith(beginning)):
+            return pattern.replace("{location}", location)
+    return entry.regional.replace("{location}", location)
+
+
+def upstream_model(provider: Provider, model: str) -> str:
+    """The model's name in a body: at Azure that of its deployment."""
+    for named, deployment in provider.placement.deployments:
+        if named == model:
+            return deployment
+    return model
+
+
+def target(provider: Provider, dialect: Dialect, operation: Operation, model: str = "", stream: bool = False) -> str:
     """The request target at the provider's origin.
 
     A base path is what the dialect's SDK would be given: OpenAI's ends in `/v1` (added where the base has no path at
-    all), Anthropic's does not (dropped where it is there), so one base serves both dialects of a server.
+    all), Anthropic's does not (dropped where it is there), so one base serves both dialects of a server. Kinds that
+    keep a dialect below a folder of its own, or name model and project in the path, say so in their entry.
     Raises `Refused('unsupported_operation')`.
     """
-    path = _PATHS.get((dialect, operation))
-    if path is None or dialect not in provider.dialects:
+    entry, placement = ENTRIES[provider.catalog], provider.placement
+    if dialect not in provider.dialects or not _offered(entry, dialect, operation, placement):
         raise Refused(
             "unsupported_operation",
             f"The provider `{provider.name}` does not offer {operation} in the {dialect} dialect.",
         )
+    own = _own(entry, placement)
+    pair = None if own is None else own.get((dialect, operation))
+    if pair is not None:
+        return _root(entry, provider.base_path) + _filled(pair[1 if stream else 0], provider, model)
+    path = _PATHS[dialect, operation]
+    prefix = entry.prefixes.get(dialect)
+    if prefix is not None:
+        return f"{_root(entry, provider.base_path)}{prefix}{'/v1' if dialect == 'openai' else ''}{path}"
     base = provider.base_path
     if dialect == "openai":
         return (base or "/v1") + path
     return base.removesuffix("/v1") + path
 
 
+def _root(entry: Entry, base: str) -> str:
+    """The base path without what belongs to one dialect or version of it."""
+    base = base.removesuffix("/v1")
+    for prefix in entry.prefixes.values():
+        if base.endswith(prefix):
+            return base.removesuffix(prefix)
+    return base
+
+
+def _filled(template: str, provider: Provider, model: str) -> str:
+    """The template with its names, each quoted: none of them can end its segment or climb."""
+    placement = provider.placement
+    names = {
+        "{project}": placement.project,
+        "{location}": placement.location,
+        "{deployment}": upstream_model(provider, model),
+        "{model}": upstream_model(provider, model),
+        "{api_version}": placement.api_version,
+    }
+    for name, value in names.items():
+        if name in template:
+            if not value or value in (".", ".."):
+                raise Refused("unsupported_operation", f"The provider `{provider.name}` lacks its {name[1:-1]}.")
+            template = template.replace(name, quote(value, safe="@"))
+    return template
+
+
 def request_headers(
-    provider: Provider, dialect: Dialect, secret: bytes, caller: tuple[tuple[bytes, bytes], ...] = ()
+    provider: Provider,
+    dialect: Dialect,
+    secret: bytes,
+    caller: tuple[tuple[bytes, bytes], ...] = (),
+    forms: tuple[Auth, ...] | None = None,
 ) -> Headers:
     """The header fields of a request to a provider, framing excepted. They hold the key: never log them.
 
-    `caller` are fields that the dialect's registry lets travel. Raises `Fault('key_unavailable')` where the key cannot
-    stand in a header field: anything but visible ASCII (RFC 6750 section 2.1 allows less) could end the field and begin
-    another.
+    `caller` are fields that the dialect's registry lets travel. `forms` is how the secret is sent, where not as the
+    entry says: a token is always a bearer's, and a signed request (no form) holds no secret at all. Raises
+    `Fault('key_unavailable')` where the key cannot stand in a header field: anything but visible ASCII (RFC 6750
+    section 2.1 allows less) could end the field and begin another.
     """
-    if not secret or secret.translate(None, _VISIBLE):
-        raise Fault(
-            "key_unavailable",
-            "The provider key cannot be sent.",
-            advice="It is empty, or holds spaces or other characters that no provider's key has; put it again.",
-        )
+    entry = ENTRIES[provider.catalog]
     headers: Headers = [(b"content-type", b"application/json")]
-    for form in ENTRIES[provider.catalog].auth[dialect]:
-        headers.append((b"authorization", b"Bearer " + secret) if form == "bearer" else (b"x-api-key", secret))
-    kept = [field for field in caller if field[0] not in _NEVER]
-    if dialect == "anthropic" and not any(name == b"anthropic-version" for name, _ in kept):
+    for form in entry.auth[dialect] if forms is None else forms:
+        if not secret or secret.translate(None, _VISIBLE):
+            raise Fault(
+                "key_unavailable",
+                "The provider key cannot be sent.",
+                advice="It is empty, or holds spaces or other characters that no provider's key has; put it again.",
+            )
+        headers.append((b"authorization", b"Bearer " + secret) if form == "bearer" else (form.encode(), secret))
+    for field, name in entry.account:
+        value = getattr(provider.placement, field)
+        if value:
+            headers.append((name, value.encode()))
+    shape = entry.shapes.get(dialect)
+    moved = _NONE_MOVED if shape is None else _MOVED[shape]
+    kept = [field for field in caller if field[0] not in _NEVER and field[0] not in moved]
+    if dialect == "anthropic" and shape is None and not any(name == b"anthropic-version" for name, _ in kept):
         headers.append((b"anthropic-version", ANTHROPIC_VERSION))
     return headers + kept
 

@@ -6,17 +6,12 @@ on disk does not open.
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 from msgspec import Struct
 
 from sekimori.errors import Refused
 from sekimori.identity import names
 from sekimori.terms import OPERATOR
-
-LONGEST_SECRET: Final = 16 * 1024
-"""Bytes of a provider key."""
 
 
 class KeyInfo(Struct, frozen=True):
@@ -75,14 +70,3 @@ def check_path(owner_uid: str, path: str) -> None:
     wrong = names.slug_fault(parts[-1])
     if wrong is not None:
         raise Refused("wrong_use", f"`{path}` does not end in a key's name.", advice=wrong)
-
-
-def check_secret(value: bytes) -> None:
-    """Raises Refused `wrong_use` for what is no provider key. The message never quotes it."""
-    # It becomes a header's value: a line break in it would become another header.
-    if not 0 < len(value) <= LONGEST_SECRET or any(not 0x21 <= byte <= 0x7E for byte in value):
-        raise Refused(
-            "wrong_use",
-            "This is not a provider key: it is empty, too long, or has white space or other characters in it.",
-            advice='Give the key alone, e.g. `printf %s "$KEY" | sekimori key put PATH`.',
-        )

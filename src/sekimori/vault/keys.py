@@ -26,12 +26,15 @@ from msgspec import Struct
 from sekimori.errors import Fault, Refused
 from sekimori.identity import names
 from sekimori.identity.apikey import PEPPER_BYTES, Pepper
-from sekimori.terms import OPERATOR, Grant, Route
+from sekimori.terms import OPERATOR, CredentialKind, Grant, Route
+from sekimori.vault.credentials import checked
 from sekimori.vault.daykeys import DayKeys
 from sekimori.vault.durable import Disk, VaultFault
 from sekimori.vault.embedded import Embedded, KekRotation
-from sekimori.vault.index import Index, KeyInfo, at, by_uid, check_path, check_secret, replaced
+from sekimori.vault.index import Index, KeyInfo, at, by_uid, check_path, replaced
 from sekimori.vault.kek import Source
+from sekimori.vault.leases import Leases
+from sekimori.vault.lend import Held, Lent
 from sekimori.vault.secret import Secret
 from sekimori.vault.signing import LogSigner, Signers
 
@@ -41,16 +44,6 @@ CACHE_SECONDS: Final = 60.0
 _INDEX: Final = ("index", "index", "1")
 _PEPPER: Final = ("pepper", "api-keys")
 T = TypeVar("T")
-
-
-class _Held(Struct, frozen=True):
-    """A decrypted key in memory. `Secret` keeps it out of every repr."""
-
-    secret: Secret
-    path: str
-    owner_uid: str
-    version: int
-    until: float
 
 
 class _Changes(Struct):
@@ -63,43 +56,6 @@ class _Changes(Struct):
     """Ended on the disk, well or not. Of the vault's thread."""
     told: int = 0
     """Its caller has heard of it. Of the event loop."""
-
-
-class Lent:
-    """A provider key on loan: `async with keys.lend(grant, route) as lent:`; the secret is gone when the block ends."""
-
-    __slots__ = ("_grant", "_held", "_keys", "_route")
-
-    def __init__(self, keys: Keys, grant: Grant, route: Route) -> None:
-        self._keys = keys
-        self._grant = grant
-        self._route = route
-        self._held: _Held | None = None
-
-    async def __aenter__(self) -> Lent:
-        self._held = self._keys._at_hand(self._grant, self._route) or await self._keys._fetch(self._route)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.give_back()
-
-    def give_back(self) -> None:
-        """End the loan before the block does: the request head is sent, and waiting for the answer needs no key."""
-        self._held = None
-
-    @property
-    def secret(self) -> Secret:
-        """Raises RuntimeError outside of the block."""
-        if self._held is None:
-            raise RuntimeError("the key is not on loan")
-        return self._held.secret
-
-    @property
-    def version(self) -> int:
-        """Version of the key; raises RuntimeError outside of the block."""
-        if self._held is None:
-            raise RuntimeError("the key is not on loan")
-        return self._held.version
 
 
 class Keys:
@@ -124,12 +80,14 @@ class Keys:
         self._now_ms = now_ms
         # One thread: the store takes one caller at a time, and what is begun ends even if its caller is cancelled.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vault")
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Held] = {}
         self._indexes: dict[str, Index] = {}
         self._stopped: set[str] = set()
         """Uids that are frozen or gone here and now, whatever the disk says."""
         self._changes: defaultdict[str, _Changes] = defaultdict(_Changes)
         self._fetching: dict[str, asyncio.Lock] = {}
+        self.leases: Leases | None = None
+        """Who buys tokens with a lent secret; given by the process that serves, for it alone calls providers."""
         self.signers = Signers(store, deployment, self._run, random)
         self.days = DayKeys(store, self._run, random)
         """The keys of payloads: what the ledger takes."""
@@ -171,20 +129,25 @@ class Keys:
     async def close(self) -> None:
         """End what is under way, and lend no more."""
         self._held.clear()
+        if self.leases is not None:
+            self.leases.close()
         await asyncio.to_thread(self._thread.shutdown)
 
     # -- lending ---------------------------------------------------------------------------------------------------
 
-    def lend(self, grant: Grant, route: Route) -> Lent:
-        """The key of one of the grant's routes: `async with keys.lend(grant, route) as lent: lent.secret`.
+    def lend(self, grant: Grant, route: Route, *, sends: bool = True) -> Lent:
+        """The key of one of the grant's routes: `async with keys.lend(grant, route) as lent: lent.headers(…)`.
 
-        Entering raises Fault `key_unavailable` where the route is not the grant's, the key belongs to another tenant
-        or would go to a server of another owner, is unknown, frozen or destroyed, or cannot be decrypted.
+        Entering raises Upstream `upstream_unauthorized` where no token is given for the key's secret, and Fault
+        `key_unavailable` where the route is not the grant's, the key belongs to another tenant or would go to a server
+        of another owner, is unknown, frozen or destroyed, or cannot be decrypted. A loan that sends nothing buys no
+        token.
         """
-        return Lent(self, grant, route)
+        return Lent(self, grant, route, sends)
 
-    def _at_hand(self, grant: Grant, route: Route) -> _Held | None:
-        """The decrypted key, where it is in memory; None where it must be fetched. Raises Fault on no leave."""
+    def at_hand(self, grant: Grant, route: Route) -> Held | None:
+        """For `Lent`: the decrypted key, where it is in memory; None where it must be fetched. Raises Fault on no
+        leave."""
         owner = route.key_owner_uid
         tenant = grant.principal.tenant_uid
         server = route.provider.owner_uid
@@ -201,7 +164,8 @@ class Keys:
             return None
         return held
 
-    async def _fetch(self, route: Route) -> _Held:
+    async def fetch(self, route: Route) -> Held:
+        """For `Lent`: the key from the store, for a route whose leave `at_hand` has judged. Raises Fault."""
         owner, uid = route.key_owner_uid, route.key_uid
         lock = self._fetching.setdefault(uid, asyncio.Lock())
         async with lock:  # of many calls that miss at once, one reads
@@ -223,7 +187,7 @@ class Keys:
                     advice="See `sekimori key list`; put or unfreeze it.",
                 )
 
-    async def _decrypt(self, owner: str, uid: str) -> tuple[int, _Held | None]:
+    async def _decrypt(self, owner: str, uid: str) -> tuple[int, Held | None]:
         """(changes that are included, the key or None where it is not to be had); Fault where the store cannot tell."""
         changes = self._changes[owner]
 
@@ -250,23 +214,39 @@ class Keys:
             ) from fault
         if info is None:
             return made, None
-        return made, _Held(Secret(value), info.path, owner, info.version, self._clock() + CACHE_SECONDS)
+        return made, Held(Secret(value), info.path, owner, info.version, self._clock() + CACHE_SECONDS)
 
-    def _expire(self, uid: str, held: _Held) -> None:
+    def _expire(self, uid: str, held: Held) -> None:
         if self._held.get(uid) is held:
             del self._held[uid]
+
+    def token_refused(self, route: Route, number: int) -> None:
+        """A provider did not accept the held token of this number (`Lent.lease`): the next loan buys another."""
+        if self.leases is not None:
+            self.leases.refused(route.key_owner_uid, route.key_uid, number)
+
+    def now_ms(self) -> int:
+        """Wall time, as the vault has it."""
+        return self._now_ms()
 
     # -- provider keys ---------------------------------------------------------------------------------------------
 
     async def put(
-        self, owner_uid: str, path: str, secret: Secret, actor: str, *, key_uid: str | None = None
+        self,
+        owner_uid: str,
+        path: str,
+        secret: Secret,
+        actor: str,
+        *,
+        key_uid: str | None = None,
+        credential: CredentialKind = "api_key",
     ) -> KeyInfo:
         """Store a new provider key under a new uid, or under the given one, which was never used.
 
         Raises Refused `wrong_use` (path or secret), `conflict` (path or uid is taken); VaultFault.
         """
         check_path(owner_uid, path)
-        check_secret(secret.reveal())
+        secret = Secret(checked(credential, secret.reveal()))
         uid = names.uid(self._random(names.UID_RANDOM_BYTES)) if key_uid is None else key_uid
         if not names.is_uid(uid):
             raise Refused("wrong_use", f"`{uid}` is not a uid.")
@@ -283,12 +263,14 @@ class Keys:
 
         return await self._change(owner_uid, uid, change)
 
-    async def rotate(self, owner_uid: str, path: str, secret: Secret, actor: str) -> KeyInfo:
+    async def rotate(
+        self, owner_uid: str, path: str, secret: Secret, actor: str, *, credential: CredentialKind = "api_key"
+    ) -> KeyInfo:
         """Store a new version. On return only the new one is lent, and the old one is gone from disk and memory.
 
         Raises Refused `not_found`, `wrong_use`; VaultFault. A frozen key stays frozen.
         """
-        check_secret(secret.reveal())
+        secret = Secret(checked(credential, secret.reveal()))
         now = self._now_ms()
         info = await self._info(owner_uid, path)
 
@@ -421,6 +403,8 @@ class Keys:
 
     def _forget(self, owner: str, uid: str | None) -> None:
         self._indexes.pop(owner, None)
+        if self.leases is not None:
+            self.leases.forget(owner, uid)
         if uid is not None:
             self._held.pop(uid, None)
             return
