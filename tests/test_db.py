@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from msgspec import structs
 
 from sekimori.db import ApiKeyRow, Database, Generation, Identity, Pending, UsageRow
 from sekimori.errors import Fault
@@ -183,6 +184,28 @@ async def test_usage_is_counted_once_whatever_is_repeated(database: Database) ->
     assert (found.agent, found.uses, found.input, found.cost_nano, found.day) == (AGENT, 2, 20, 14, "")
     assert await store.cursor("usage") == 6
     assert await store.usage((), "2026-01-03", "9999") == []
+
+
+async def test_a_file_of_the_first_release_gets_the_table_it_lacks(database: Database, tmp_path: Path) -> None:
+    old = UsageRow(day="2026-11-01", agent="a", key="k", provider="p", model="m", currency="USD", uses=3, input=9)
+    await database.tenant(ACME).add_usage("usage", 0, 3, [old])
+    await database.close()
+    with sqlite3.connect(tmp_path / "tenants" / f"{ACME}.sqlite") as connection:
+        connection.execute("DROP TABLE usage_for")
+    connection.close()
+    again = Database(tmp_path)
+    new = structs.replace(old, uses=1, input=4, tags="a,b", session="s")
+    await again.tenant(ACME).add_usage("usage", 3, 4, [new, structs.replace(old, uses=2, input=1)])
+    store = again.tenant(ACME)
+    assert [(row.uses, row.input) for row in await store.usage((), "", "9")] == [(6, 14)]
+    rows = await store.usage(("tags",), "", "9")
+    assert [(row.tags, row.uses, row.input) for row in rows] == [("", 5, 10), ("a,b", 1, 4)]
+    assert [row.uses for row in await store.usage(("session",), "", "9", "b")] == [1]
+    assert await store.usage((), "", "9", "ab") == await store.usage((), "", "9", "a,b,") == []
+    at, used = await store.used("usage", "2026-11-01")
+    assert (at, sum(row.input for row in used), {row.tags for row in used}) == (4, 14, {"", "a,b"})
+    assert (await store.used("usage", "2026-11-02"))[1] == []
+    await again.close()
 
 
 async def test_currencies_are_never_added_up(database: Database) -> None:

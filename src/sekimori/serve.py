@@ -33,9 +33,10 @@ from sekimori.http.client import Deadlines, Pool
 from sekimori.http.limits import Limits
 from sekimori.http.server import Server
 from sekimori.http.tls import Certificate, client_context
-from sekimori.ledger.entry import DECIDED, SETTLED, Settled
-from sekimori.meter.budget import WINDOW, Budget
-from sekimori.policy.snapshot import Snapshot
+from sekimori.ledger.entry import DECIDED, SETTLED, Decided, Settled
+from sekimori.meter.budget import WINDOW, Budget, History
+from sekimori.meter.history import history
+from sekimori.policy.snapshot import Snapshot, key_scope, tag_scope
 from sekimori.telemetry import Log, Metrics
 from sekimori.terms import OPERATOR
 from sekimori.upstream.call import Providers
@@ -76,7 +77,7 @@ async def running(settings: Settings, *, plane: Plane = "all", log: Log | None =
         clock = Clock(now_ms=home.now_ms, monotonic=time.monotonic)
         refusals = Refusals(home.ledger, clock.now_ms)
         stack.push_async_callback(refusals.close)
-        budget = Budget(clock.monotonic)
+        budget = Budget(clock.monotonic, clock.now_ms, partial(_history, home))
         await recall(home, budget)
         pool, providers = _providers(home, settings, stack)
         metrics = _metrics(home)
@@ -139,23 +140,41 @@ async def recall(home: Home, budget: Budget) -> None:
 async def _recall(home: Home, budget: Budget, name: str) -> None:
     now = home.now_ms()
     horizon = now - round(WINDOW * 1000)
-    end, unsent, admitted = home.ledger.size(name), set[str](), list[tuple[str, str, int]]()
+    end, unsent, admitted = home.ledger.size(name), set[tuple[str, int]](), list[tuple[str, int, list[str], int]]()
     while end > 0:
         start = max(0, end - 256)
         entries = await home.ledger.entries(name, start, end)
         for entry in reversed(entries):
-            leaf = entry.leaf
-            if leaf.kind == SETTLED and leaf.hop == 0 and leaf.call is not None:
-                if isinstance(entry.payload, Settled) and entry.payload.outcome == "not_sent":
-                    unsent.add(leaf.call)
-            elif leaf.kind == DECIDED and leaf.hop == 0 and leaf.call is not None and leaf.time > horizon:
-                admitted.append((leaf.call, leaf.agent or "", leaf.time))
+            leaf, said = entry.leaf, entry.payload
+            if leaf.call is None or leaf.hop is None:
+                continue
+            if leaf.kind == SETTLED:
+                if isinstance(said, Settled) and said.outcome == "not_sent":
+                    unsent.add((leaf.call, leaf.hop))
+            elif leaf.kind == DECIDED and leaf.time > horizon:
+                # The call counts once, with its first hop; each hop counts for its key.
+                scopes = [f"agent:{leaf.agent or ''}", f"tenant:{name}"] if leaf.hop == 0 else []
+                if isinstance(said, Decided):
+                    scopes.append(key_scope(name, said.key_uid))
+                    if leaf.hop == 0 and said.tags is not None:
+                        scopes += [tag_scope(name, tag) for tag in said.tags.tags]
+                admitted.append((leaf.call, leaf.hop, scopes, leaf.time))
         end = start if entries and entries[0].leaf.time > horizon else 0
-    for call, agent, at in reversed(admitted):
-        if call not in unsent:
-            age = max(now - at, 0) / 1000
-            budget.recall(f"agent:{agent}", age)
-            budget.recall(f"tenant:{name}", age)
+    for call, hop, scopes, at in reversed(admitted):
+        if (call, hop) not in unsent:
+            for scope in scopes:
+                budget.recall(scope, max(now - at, 0) / 1000)
+
+
+async def _history(home: Home, tenant: str) -> History:
+    """What a tenant has used by its record. Raises Fault, after telling the operator."""
+    uids = home.current.uids
+    keys = {name.removeprefix("key/"): uid for name, uid in uids.items() if name.startswith("key/")}
+    try:
+        return await history(home.database, home.ledger, tenant, keys, home.now_ms())
+    except Fault as fault:
+        home.log.warning("budgets.unknown", tenant=tenant, text=fault.text, advice=fault.advice)
+        raise
 
 
 def _providers(home: Home, settings: Settings, stack: AsyncExitStack) -> tuple[Pool, Providers]:

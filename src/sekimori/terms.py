@@ -177,12 +177,35 @@ class Route(Struct, frozen=True):
     """What the key's secret is; the vault refuses to use it as anything else."""
 
 
+class Bound(Struct, frozen=True, gc=False):
+    """What one scope may use; None is unbounded."""
+
+    scope: str
+    tokens_per_minute: int | None = None
+    """In any 60 s."""
+    tokens_per_day: int | None = None
+    """In a UTC day."""
+    nano_per_day: int | None = None
+    """Nano-USD in a UTC day."""
+    nano_per_month: int | None = None
+    """Nano-USD in a calendar month, UTC."""
+
+
 class Limits(Struct, frozen=True):
-    """What bounds a call's admission; None is unbounded. Scope key -> bound, narrowest first."""
+    """What bounds a call's admission; None is unbounded. Scope -> bound, narrowest first.
+
+    Scopes: `agent:<uid>`, `tenant:<uid>`, `key:<tenant uid>/<key uid>`, `tag:<tenant uid>/<tag>`.
+    """
 
     requests_per_minute: tuple[tuple[str, int], ...] = ()
-    """(`agent:<uid>` | `tenant:<uid>`, requests in any 60 s)."""
+    """(scope, requests in any 60 s)."""
     concurrency: tuple[tuple[str, int], ...] = ()
+    usage: tuple[Bound, ...] = ()
+    """Bounds on tokens and money."""
+    output_cap: int | None = None
+    """The most output tokens a call may ask for."""
+    keys: tuple[tuple[str, Limits], ...] = ()
+    """(uid of a provider key, what bounds the hops that use it)."""
 
 
 class Grant(Struct, frozen=True, gc=False):
@@ -201,6 +224,8 @@ class Grant(Struct, frozen=True, gc=False):
     """Why it was granted, a line each; for the record and `explain`."""
     sticky: bool = False
     """Whether the same conversation is to come to the same one of several equals."""
+    tags: tuple[str, ...] = ()
+    """The cost tags that count: those of the ask and those that the agent's document gives it; sorted, each once."""
 
 
 class Usage(Struct, frozen=True, gc=False):

@@ -184,3 +184,111 @@ async def test_figures_in_refusals_are_true_and_waiting_that_long_is_enough(tmp_
         assert code == 429
         ahead = float(headers["retry-after"])
         assert (await here.post("acme/x", chat()))[0] == 200
+
+
+def tokens(bound: int, *of: str) -> str:
+    return "---\n".join(f"kind: Limit\ntenant: acme\n{one}tokensPerDay: {bound}\n" for one in of or ("",))
+
+
+async def used(here: Place) -> int:
+    """Tokens that the record says were used."""
+    return sum(one.usage.input + one.usage.output for one in await here.of_kind("acme", entry.KEY_USED) if one.usage)
+
+
+async def test_a_burst_gets_no_more_tokens_than_the_budget_and_cancelling_mints_none(tmp_path: Path) -> None:
+    """Each call holds 24 tokens or so of input and 30 of output until it has ended: 400 are room for a few at once."""
+    async with place(tmp_path, documents=tokens(400)) as here:
+        open_ = 0
+        highest = 0
+
+        async def slow(request: Request, reply: Reply, body: dict[str, Any]) -> None:
+            nonlocal open_, highest
+            open_ += 1
+            highest = max(highest, open_)
+            await asyncio.sleep(0.05)
+            open_ -= 1
+            await answer_well(request, reply, body)
+
+        here.provider.script = [slow] * 200
+        calls = [asyncio.create_task(here.post("acme/x", chat(max_tokens=30))) for _ in range(60)]
+        await asyncio.sleep(0.02)
+        for task in calls[::4]:
+            task.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await here.settled()
+        assert highest * (30 + 20) <= 400
+        for _ in range(40):
+            await here.post("acme/x", chat(max_tokens=30))
+        assert 300 < await used(here) <= 400
+        assert not list(here.running.budget.running())
+
+
+async def test_asking_for_absurdly_long_answers_buys_nothing(tmp_path: Path) -> None:
+    async with place(tmp_path, documents=tokens(5000)) as here:
+        for more in (
+            {"max_tokens": 2**31 - 1},
+            {"max_completion_tokens": 5000},
+            {"max_tokens": 100, "n": 64},
+            {"n": 2},  # no bound of its own: the default, twice
+            {"stream": True},
+        ):
+            code, headers, body = await here.post("acme/x", chat(**more))
+            assert (code, code_of(body)) == (429, "budget_exhausted"), more
+            assert headers["x-should-retry"] == "false"
+        assert (await here.post("acme/x", question(max_tokens=10**6), MESSAGES, VERSION))[0] == 429
+        assert not here.provider.seen
+        # A cap of the document is what a call may ask for, and what counts where it asks for nothing.
+        await here.apply(tokens(5000).replace("tokensPerDay", "maxOutputTokens: 50\ntokensPerDay"))
+        code, _, body = await here.post("acme/x", chat(max_tokens=51))
+        assert (code, code_of(body)) == (400, "output_cap_exceeded")
+        assert (await here.post("acme/x", chat()))[0] == 200
+
+
+async def test_changed_or_missing_tags_escape_no_budget_that_the_document_puts_on_them(tmp_path: Path) -> None:
+    agent = "kind: Agent\ntenant: acme\nname: x\nmodels: [tiny]\ntagged: [lab]\ntags: [free]\n---\n"
+    async with place(tmp_path, documents=agent + tokens(100, "tag: lab\n")) as here:
+        assert (await here.post("acme/x", chat(max_tokens=80)))[0] == 429
+        assert (await here.post("acme/x", chat(max_tokens=30)))[0] == 200
+        header = b"x-sekimori-tags"
+        for more, answer in (
+            ((header, b"free"), 429),
+            ((header, b"lab"), 429),
+            ((header, b"LAB,free"), 429),
+            ((header, b"lab2"), 403),
+            ((header, b"other"), 403),
+            ((header, b",lab"), 429),
+            ((header, b"lab free"), 400),
+            ((header, b"\xc3\xbcber"), 400),
+        ):
+            code, _, _ = await here.post("acme/x", chat(max_tokens=70), CHAT, more)
+            assert code == answer, more
+        twice = [(header, b"free"), (header, b"free")]
+        assert (await here.post("acme/x", chat(max_tokens=70), CHAT, *twice))[0] in (400, 401, 429)
+        assert await used(here) == 10
+
+
+async def test_a_clock_that_is_set_back_opens_no_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    async with place(tmp_path, documents=tokens(100)) as here:
+        assert (await here.post("acme/x", chat(max_tokens=60)))[0] == 200
+        assert (await here.post("acme/x", chat(max_tokens=60)))[0] == 200
+        assert (await here.post("acme/x", chat(max_tokens=80)))[0] == 429
+        clock.ahead_s = -86_400.0
+        assert (await here.post("acme/x", chat(max_tokens=80)))[0] == 429
+    async with back_up(here), serving(here):
+        assert (await here.post("acme/x", chat(max_tokens=80)))[0] == 429, "nor does a restart"
+        clock.ahead_s = 86_400.0
+        assert (await here.post("acme/x", chat(max_tokens=60)))[0] == 200, "tomorrow it does"
+
+
+async def test_tokens_are_counted_through_every_door(tmp_path: Path) -> None:
+    async with place(tmp_path, documents=tokens(100)) as here:
+        long = "x" * 400
+        for body, path in (
+            (chat(text=long, max_tokens=1), CHAT),
+            (question(text=long, max_tokens=1), MESSAGES),
+            ({"model": "tiny", "messages": [{"role": "user", "content": long}]}, COUNT),
+        ):
+            code, _, _ = await here.post("acme/x", body, path, *([] if path == CHAT else [VERSION]))
+            assert code == 429, path
+        assert not here.provider.seen

@@ -7,10 +7,12 @@ import itertools
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sekimori.errors import Fault
 from sekimori.ledger import entry
 from sekimori.ledger.ledger import Draft
+from sekimori.terms import Tags, Usage
 from tests.ledger.world import ACME, GLOBEX, FaultyDisk, Keys, World, call, decided, key_of, key_used, settled, sound
 
 OPERATOR = "operator"
@@ -102,6 +104,27 @@ async def test_open_pairs_are_interrupted_at_the_end(tmp_path: Path) -> None:
     closing = [(each.leaf.kind, each.leaf.call, each.leaf.hop) for each in entries[5:]]
     assert closing == [(4, first, 1), (6, first, 1), (4, second, 0), (6, second, 0), (2, None, None)]
     assert all(each.payload.outcome == "interrupted" for each in entries[5:-1])  # type: ignore[union-attr]
+    await ledger.close()
+    await sound(world, {})
+
+
+async def test_what_was_interrupted_is_settled_at_its_reservation(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    ledger = await world.open()
+    call = ledger.new_id()
+    draft = decided(ACME, call)
+    assert isinstance(draft.payload, entry.Decided)
+    most, tags = Usage(900, 50, estimated=True), Tags("u", "s", ("a",))
+    draft.payload = replace(draft.payload, reserved=most, reserved_nano=77, tags=tags)
+    await ledger.write(draft)
+    await ledger.close()
+    ledger = await world.open()
+    ended, used = [each.payload for each in await ledger.entries(ACME, 2, 4)]
+    assert isinstance(ended, entry.Settled)
+    assert isinstance(used, entry.KeyUsed)
+    assert ended.usage == used.usage == most
+    assert ended.cost_nano == used.cost_nano == 77
+    assert used.tags == tags
     await ledger.close()
     await sound(world, {})
 

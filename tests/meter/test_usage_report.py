@@ -121,6 +121,6 @@ def test_a_cost_is_the_exact_decimal(nano: int) -> None:
 def test_csv_is_text_to_a_spreadsheet() -> None:
     line = Line("acme", "", "", "", "", "=cmd|' /C calc'!A0", 1, 1, 0, 0, 0, 0, 0, 0, 5, 0, "USD")
     head, row = to_csv([line]).splitlines()
-    assert head.endswith("currency,cost")
+    assert head.endswith("currency,end_user,session,tags,cost")
     assert "'=cmd" in row
-    assert row.endswith("USD,0.000000005")
+    assert row.endswith("USD,,,,0.000000005")

@@ -196,6 +196,60 @@ WRONG: list[tuple[str, int, str, str, str]] = [
     ),
     ("kind: Limit\ntenant: globex", 1, "", "bounds nothing", "requestsPerMinute"),
     ("kind: Limit\ntenant: acme\nagent: w\nconcurrency: 1", 3, "agent", "acme has no agent w", ""),
+    ("kind: Limit\ntenant: acme\nagent: x\ntag: t\nconcurrency: 1", 4, "tag", "for agent and tag at once", "one Limit"),
+    (
+        "kind: Limit\ntenant: acme\nkey: clients/globex/own\nconcurrency: 1",
+        3,
+        "key",
+        "is not a key of acme",
+        "acme/NAME",
+    ),
+    ("kind: Limit\ntenant: acme\nkey: operator/none\nconcurrency: 1", 3, "key", "there is no Key document", ""),
+    (
+        "kind: Limit\ntenant: acme\nkey: operator/openai\nmaxOutputTokens: 1",
+        4,
+        "maxOutputTokens",
+        "not for keys",
+        "agent",
+    ),
+    (
+        "kind: Limit\ntenant: acme\nmoneyPerDay: '2.50'\nmoneyPerMonth: '2'",
+        3,
+        "moneyPerDay",
+        "$2.50 a day cannot be reached",
+        "moneyPerMonth",
+    ),
+    (
+        "kind: Limit\ntenant: acme\ntokensPerMinute: 9\ntokensPerDay: 8",
+        3,
+        "tokensPerMinute",
+        "cannot be reached",
+        "Lower",
+    ),
+    (
+        "kind: Agent\ntenant: acme\nname: x\ntagged: [a, b, c, d, e, f, g, h, i]",
+        4,
+        "tagged",
+        "more than 8 tags",
+        "at most 8",
+    ),
+    (
+        "kind: Operator\nallowPrivate: [{host: 127.0.0.1, port: 9001}]\nprices:\n"
+        "- {catalog: openai, model: m, input: 1, output: 1, source: s, date: 2026-11-22, from: 2026-02-30}",
+        4,
+        "prices[0].from",
+        "there is no day 2026-02-30",
+        "calendar",
+    ),
+    (
+        "kind: Operator\nallowPrivate: [{host: 127.0.0.1, port: 9001}]\nprices:\n"
+        "- {catalog: openai, model: m, input: 1, output: 1, source: s, date: 2026-11-22,"
+        " tiers: [{above: 9, input: '1', output: '1'}, {above: 8, input: '1', output: '1'}]}",
+        4,
+        "prices[0].tiers",
+        "do not ascend",
+        "shorter prompts first",
+    ),
     ("kind: Limit\ntenant: nobody\nconcurrency: 1", 2, "tenant", "there is no tenant nobody", ""),
     (
         "kind: Operator\nallowPrivate:\n- {host: 127.0.0.1, port: 9001}\n- {host: LOCALHOST, port: 1}",
@@ -349,6 +403,20 @@ def test_the_right_set_is_right() -> None:
             "house and openai both serve gpt-4o: a call that names it plainly is refused.",
         ),
     ]
+
+
+def test_a_bound_on_a_tag_that_may_be_left_out_is_warned_of() -> None:
+    limit = "kind: Limit\ntenant: acme\ntag: lab\ntokensPerDay: 5\n"
+
+    def warned(tags: str) -> list[str]:
+        agent = f"---\nkind: Agent\ntenant: acme\nname: w\nmodels: [llama]\n{tags}"
+        found = check(right().merged(Documents(parse((limit + agent).encode(), "new.yaml"))))
+        return [problem.text for problem in found if problem.subject.startswith("Limit")]
+
+    assert warned("") == ["no agent of acme can carry lab."]
+    assert warned("tagged: [lab]") == []
+    assert warned('tags: ["l*"]') == ["w may leave lab out, and a call without it is not bounded by this."]
+    assert warned('tags: ["l*"]\ntagged: [lab]') == []
 
 
 def test_a_wrong_set_is_refused_whole() -> None:

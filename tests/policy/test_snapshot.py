@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 
 from sekimori.dialects.fields import CAPABILITIES
-from sekimori.errors import Fault
+from sekimori.errors import Fault, Refused
 from sekimori.policy import snapshot as module
 from sekimori.policy.decide import STATEFUL, decide
 from sekimori.policy.documents import Documents
-from sekimori.policy.kinds import Agent, Operator, Price, Tenant
-from sekimori.policy.snapshot import compile, included, uid_names
-from sekimori.terms import Usage
+from sekimori.policy.kinds import Agent, Limit, Operator, Price, Tenant
+from sekimori.policy.snapshot import Snapshot, compile, included, key_scope, tag_scope, uid_names
+from sekimori.terms import Ask, Bound, Limits, Tags, Usage
 from tests.policy.worlds import TENANTS, ask, principal, right, snapshot, uids, worlds
 
 
@@ -128,3 +129,47 @@ def test_scopes_include_the_lesser_ones() -> None:
 
 def test_what_is_stateful_is_on_the_closed_list() -> None:
     assert set(CAPABILITIES) >= STATEFUL
+
+
+def test_limits_are_those_of_the_agent_its_tags_its_keys_and_its_tenant() -> None:
+    limits = [
+        Limit(tenant="acme", tokens_per_day=1, money_per_day="0.5", max_output_tokens=90),
+        Limit(tenant="acme", agent="x", money_per_month="12.000000001", max_output_tokens=70),
+        Limit(tenant="acme", tag="lab", tokens_per_minute=3, requests_per_minute=8),
+        Limit(tenant="acme", tag="free", tokens_per_minute=4, max_output_tokens=50),
+        Limit(tenant="acme", key="operator/openai", tokens_per_day=7, concurrency=2),
+    ]
+    agent = Agent(tenant="acme", name="x", models=("gpt-4o", "gpt-5-*"), tagged=("lab",), tags=("fr*",))
+    at = snapshot(right().merged(Documents([*limits, agent])))
+    grant = decide(at, principal("acme", "x"), ask("gpt-4o"))
+    tenant, x = at.uid("tenant/acme"), at.uid("agent/acme/x")
+    key = at.uid("key/operator/openai")
+    own = key_scope(str(tenant), str(key))
+    assert grant.tags == ("lab",)
+    assert grant.limits.usage == (
+        Bound(f"agent:{x}", nano_per_month=12 * 10**9 + 1),
+        Bound(f"tag:{tenant}/lab", tokens_per_minute=3),
+        Bound(f"tenant:{tenant}", tokens_per_day=1, nano_per_day=5 * 10**8),
+    )
+    assert (f"tag:{tenant}/lab", 8) in grant.limits.requests_per_minute
+    assert grant.limits.output_cap == 70
+    assert grant.limits.keys == ((key, Limits(concurrency=((own, 2),), usage=(Bound(own, tokens_per_day=7),))),)
+    tagged = decide(at, principal("acme", "x"), replace(ask("gpt-4o"), tags=Tags(tags=("free",))))
+    assert tagged.tags == ("free", "lab")
+    assert tagged.limits.output_cap == 50
+    assert [one.scope for one in tagged.limits.usage if one.scope.startswith("tag")] == [
+        tag_scope(str(tenant), "free"),
+        tag_scope(str(tenant), "lab"),
+    ]
+    for cap, reason in ((70, ""), (71, "output_cap_exceeded")):
+        assert refused(at, replace(ask("gpt-4o"), output_cap=cap)) == reason
+    assert refused(at, replace(ask("gpt-4o"), tags=Tags(tags=("paid",)))) == "tag_not_allowed"
+    assert refused(at, replace(ask("gpt-4o"), tags=Tags(tags=("lab",)))) == ""
+
+
+def refused(at: Snapshot, what: Ask) -> str:
+    try:
+        decide(at, principal("acme", "x"), what)
+    except Refused as refusal:
+        return refusal.reason
+    return ""

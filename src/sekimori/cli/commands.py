@@ -475,6 +475,7 @@ def usage(
     tenant: str = "",
     since: str = "",
     until: str = "",
+    tag: str = "",
     csv: Annotated[bool, Flag] = False,
 ) -> None:
     """Tokens and cost as the providers counted them, from the record.
@@ -482,15 +483,17 @@ def usage(
     Parameters
     ----------
     by
-        agent, key, model, provider or day; may be repeated [default: one line a tenant].
+        agent, key, model, provider, day, tag, user or session; may be repeated [default: one line a tenant].
     since
         First day, YYYY-MM-DD, UTC.
     until
         Last day.
+    tag
+        Only calls that carry this cost tag.
     csv
         Answer in CSV.
     """
-    answer = _ask("usage", arguments.Usage(by=by, tenant=tenant, since=since, until=until or "9999-12-31"))
+    answer = _ask("usage", arguments.Usage(by=by, tenant=tenant, since=since, until=until or "9999-12-31", tag=tag))
     if csv:
         show.usage_csv(answer)
     else:

@@ -282,11 +282,14 @@ def _granted(answer: dict[str, Any]) -> None:
 def usage(lines: list[dict[str, Any]], by: Sequence[str]) -> None:
     names = ["tenant", *by]
     figures = ["uses", "input", "cached", "output", "cost", "currency"]
+    columns = [{"tag": "tags", "user": "end_user"}.get(name, name) for name in names]
     rows = [
-        [*(one[name] for name in names), *(one[name] for name in figures[:4]), cost(one), one["currency"]]
+        [*(one[name] for name in columns), *(one[name] for name in figures[:4]), cost(one), one["currency"]]
         for one in lines
     ]
     table("", (*names, *figures), rows, figures=len(figures))
+    if any("," in one["tags"] for one in lines):
+        line("A call with several tags stands in the line of all of them together; `--tag` adds up those of one tag.")
     if any(one["estimated"] for one in lines):
         line(f"{_count(sum(one['estimated'] for one in lines), 'use')} estimated: the provider's figures never came.")
     if any(one["unpriced"] for one in lines):

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from sekimori.terms import Dialect, Operation, Scope
 
-By = Literal["day", "agent", "key", "provider", "model"]
+By = Literal["day", "agent", "key", "provider", "model", "tag", "user", "session"]
 
 
 class Args(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,6 +76,8 @@ class Usage(Args, frozen=True):
     tenant: str = ""
     since: str = ""
     until: str = "9999-12-31"
+    tag: str = ""
+    """Only calls that carry this cost tag."""
 
 
 class EgressCheck(Args, frozen=True):

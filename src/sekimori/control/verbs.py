@@ -36,6 +36,7 @@ from sekimori.control.changes import Applied, Issued, Unfit
 from sekimori.control.examine import examine
 from sekimori.control.home import Home
 from sekimori.control.owner import Progress
+from sekimori.db import By
 from sekimori.errors import Fault, Refusal, Refused
 from sekimori.meter import usage_report
 from sekimori.policy import documents, egress
@@ -252,6 +253,10 @@ async def egress_check(home: Home, args: EgressCheck, actor: str, progress: Prog
     return [egress.judge(url, policy) for url in args.urls]
 
 
+_COLUMNS: Final[dict[str, By]] = {"tag": "tags", "user": "end_user"}
+"""What a report is asked by -> the column of that, where they differ."""
+
+
 async def usage(home: Home, args: Usage, actor: str, progress: Progress) -> list[usage_report.Line]:
     """Up to what is recorded now: the log is integrated and followed first."""
     await home.ledger.integrate()
@@ -259,8 +264,10 @@ async def usage(home: Home, args: Usage, actor: str, progress: Progress) -> list
     if args.tenant:
         uid = _tenant_uid(home, args.tenant)
         tenants = {uid: tenants[uid]}
+    by: list[By] = [_COLUMNS.get(name, name) for name in args.by]  # type: ignore[arg-type]
+    agents = await home.agent_names()
     return await usage_report.report(
-        home.database, tenants, await home.agent_names(), by=args.by, since=args.since, until=args.until
+        home.database, tenants, agents, by=by, since=args.since, until=args.until, tag=args.tag
     )
 
 

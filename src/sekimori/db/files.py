@@ -52,10 +52,15 @@ def meta_table(metadata: sa.MetaData) -> sa.Table:
 class Kind:
     """What a file is made of and how it is recognised."""
 
-    def __init__(self, metadata: sa.MetaData, meta: sa.Table, guards: dict[str, str]) -> None:
+    def __init__(
+        self, metadata: sa.MetaData, meta: sa.Table, guards: dict[str, str], added: tuple[sa.Table, ...] = ()
+    ) -> None:
         self.metadata = metadata
         self.meta = meta
         self.guards = guards
+        self.added = added
+        """Tables that files of the first release lack. A file gets them when it is opened; that changes nothing that
+        was there, so it stays of the same schema and an older version still reads it."""
 
 
 class Files:
@@ -295,6 +300,8 @@ def _check(path: Path, kind: Kind, owner: str, whole: bool) -> Work[None]:
         found = connection.execute(sa.select(kind.meta.c.value).where(kind.meta.c.name == "owner")).scalar()
         if found != owner:
             raise _damaged(path, f"it belongs to {found!r}, not to {owner!r}")
+        for table in kind.added:
+            table.create(connection, checkfirst=True)
 
     return work
 

@@ -50,14 +50,22 @@ _usage = sa.Table(
     *(sa.Column(name, sa.Text, primary_key=True, nullable=False) for name in _BY),
     *(sa.Column(name, sa.Integer, nullable=False) for name in (*_SUMS, *_COSTS)),
 )
+_FOR: Final = ("end_user", "session", "tags")
+_usage_for = sa.Table(
+    "usage_for",
+    _metadata,
+    *(sa.Column(name, sa.Text, primary_key=True, nullable=False) for name in (*_BY, *_FOR)),
+    *(sa.Column(name, sa.Integer, nullable=False) for name in (*_SUMS, *_COSTS)),
+)
+"""Those of the sums in `usage` whose calls said whom or what they are for; each use stands in one row at most."""
 
-KIND: Final = Kind(_metadata, _meta, {})
+KIND: Final = Kind(_metadata, _meta, {}, added=(_usage_for,))
 
-By = Literal["day", "agent", "key", "provider", "model", "currency"]
+By = Literal["day", "agent", "key", "provider", "model", "currency", "end_user", "session", "tags"]
 
 
 class UsageRow(Struct, frozen=True):
-    """What was used, summed. The first six say of what; empty where a report sums over it."""
+    """What was used, summed. The first nine say of what; empty where a report sums over it."""
 
     day: str = ""
     """`YYYY-MM-DD`, UTC."""
@@ -68,6 +76,10 @@ class UsageRow(Struct, frozen=True):
     provider: str = ""
     model: str = ""
     currency: str = ""
+    end_user: str = ""
+    session: str = ""
+    tags: str = ""
+    """All cost tags of a use, sorted, with commas between them: a use is in one row, however many tags it has."""
     uses: int = 0
     """Hops for which the key was lent."""
     answered: int = 0
@@ -141,7 +153,10 @@ class TenantStore:
 
         Raises `Fault('internal')`, changing nothing, where the cursor is not at `start`: nothing is counted twice.
         """
+        rows = list(rows)
         values = [tuple(getattr(row, field) for field in _USAGE) for row in rows]
+        said = [row for row in rows if row.end_user or row.session or row.tags]
+        values_for = [tuple(getattr(row, field) for field in _USAGE_FOR) for row in said]
 
         def work(connection: sa.Connection) -> None:
             at = connection.execute(sa.select(_cursor.c.position).where(_cursor.c.name == name)).scalar() or 0
@@ -149,20 +164,58 @@ class TenantStore:
                 raise Fault("internal", f"The cursor {name} is at {at}, not at {start}.", advice="Restart the server.")
             if values:
                 connection.exec_driver_sql(_ADD, values)
+            if values_for:
+                connection.exec_driver_sql(_ADD_FOR, values_for)
             connection.exec_driver_sql(_MOVE, (name, end))
 
         await self._run(work)
 
-    async def usage(self, by: Sequence[By], since: str, until: str) -> list[UsageRow]:
-        """Sums of the days from `since` to `until` inclusive, by the named columns and the currency, in their order."""
-        columns = [_usage.c[name] for name in dict.fromkeys((*by, "currency"))]
-        sums = [sa.func.sum(_usage.c[name]).label(name) for name in (*_SUMS, *_COSTS)]
-        query = sa.select(*columns, *sums).where(_usage.c.day >= since, _usage.c.day <= until)
-        query = query.group_by(*columns).order_by(*columns)
+    async def usage(self, by: Sequence[By], since: str, until: str, tag: str = "") -> list[UsageRow]:
+        """Sums of the days from `since` to `until` inclusive, by the named columns and the currency, in their order.
+
+        `tag`: only uses that carry this cost tag.
+        """
+        source = _source(any(name in _FOR for name in by), tag)
+        columns = [source.c[name] for name in dict.fromkeys((*by, "currency"))]
+        sums = [sa.func.sum(source.c[name]).label(name) for name in (*_SUMS, *_COSTS)]
+        query = sa.select(*columns, *sums).where(source.c.day >= since, source.c.day <= until)
+        query = query.group_by(*columns).having(sa.func.sum(source.c.uses) != 0).order_by(*columns)
         return await self._run(lambda connection: [UsageRow(**row) for row in connection.execute(query).mappings()])
+
+    async def used(self, name: str, since: str) -> tuple[int, list[UsageRow]]:
+        """(position of the follower `name`, its sums from a day on by day, agent, key and tags), as of one moment."""
+        source = _source(True, "")
+        columns = [source.c[column] for column in ("day", "agent", "key", "tags")]
+        sums = [sa.func.sum(source.c[column]).label(column) for column in (*_SUMS, *_COSTS)]
+        query = sa.select(*columns, *sums).where(source.c.day >= since).group_by(*columns)
+        at = sa.select(_cursor.c.position).where(_cursor.c.name == name)
+
+        def work(connection: sa.Connection) -> tuple[int, list[UsageRow]]:
+            rows = [UsageRow(**row) for row in connection.execute(query).mappings()]
+            return connection.execute(at).scalar() or 0, rows
+
+        return await self._run(work)
 
     async def _run(self, work: Callable[[sa.Connection], T]) -> T:
         return await self._files.run(self.path, KIND, self.uid, work)
+
+
+def _source(labelled: bool, tag: str) -> sa.FromClause:
+    """The rows that a report sums. With labels: every use once, those that said nothing under empty labels."""
+    if tag:
+        inside = sa.literal(",") + _usage_for.c.tags + sa.literal(",")
+        return sa.select(_usage_for).where(sa.func.instr(inside, f",{tag},") > 0).subquery()
+    if not labelled:
+        return _usage
+    figures = (*_SUMS, *_COSTS)
+    empty = [sa.literal("").label(name) for name in _FOR]
+    whole = sa.select(*(_usage.c[name] for name in _BY), *empty, *(_usage.c[name] for name in figures))
+    # What said something leaves the row of what did not.
+    less = sa.select(
+        *(_usage_for.c[name] for name in _BY), *empty, *((-_usage_for.c[name]).label(name) for name in figures)
+    )
+    own = sa.select(*(_usage_for.c[name] for name in (*_BY, *_FOR, *figures)))
+    return sa.union_all(whole, less, own).subquery()
 
 
 def _compiled(statement: Insert) -> str:
@@ -171,10 +224,10 @@ def _compiled(statement: Insert) -> str:
     return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
 
 
-def _add() -> str:
-    added = insert(_usage)
-    summed = {field: _usage.c[field] + added.excluded[field] for field in (*_SUMS, *_COSTS)}
-    return _compiled(added.on_conflict_do_update(index_elements=list(_BY), set_=summed))
+def _add(table: sa.Table, of: tuple[str, ...]) -> str:
+    added = insert(table)
+    summed = {field: table.c[field] + added.excluded[field] for field in (*_SUMS, *_COSTS)}
+    return _compiled(added.on_conflict_do_update(index_elements=list(of), set_=summed))
 
 
 def _move() -> str:
@@ -185,9 +238,11 @@ def _move() -> str:
 
 
 _PUT: Final = _compiled(insert(_entry).on_conflict_do_nothing(index_elements=["position"]))
-_ADD: Final = _add()
+_ADD: Final = _add(_usage, _BY)
+_ADD_FOR: Final = _add(_usage_for, (*_BY, *_FOR))
 _MOVE: Final = _move()
 _USAGE: Final = (*_BY, *_SUMS, *_COSTS)
+_USAGE_FOR: Final = (*_BY, *_FOR, *_SUMS, *_COSTS)
 
 
 def _put(connection: sa.Connection, rows: Sequence[Row]) -> None:

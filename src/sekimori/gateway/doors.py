@@ -15,9 +15,10 @@ from typing import Final
 from msgspec import Struct, structs
 
 from sekimori.dialects.speech import SPEECH, VOICE
+from sekimori.dialects.tags import tagged
 from sekimori.errors import Refusal
 from sekimori.gateway import azure
-from sekimori.meter.budget import Figures, RateLimited
+from sekimori.meter.refusals import Figures, RateLimited, TokensLimited
 from sekimori.terms import NOTHING_NAMED, Ask, Dialect, Headers, Named, Operation
 
 
@@ -34,8 +35,7 @@ class Door(Struct, frozen=True):
 
     def read(self, body: bytes, headers: Headers) -> Ask:
         """The ask that a body holds. Raises Refused `malformed_json`, `unknown_field`, … naming the member."""
-        ask: Ask = self.speech.read_ask(self.operation, body, headers, self.named)
-        return ask
+        return tagged(self.speech.read_ask(self.operation, body, headers, self.named), headers)
 
 
 CALLS: Final[dict[str, Door]] = {
@@ -76,23 +76,25 @@ def refuse(dialect: Dialect, refusal: Refusal, headers: Headers) -> tuple[int, H
     status, own, body = VOICE[dialect].refusal(refusal)
     if isinstance(refusal, RateLimited):
         own = own + figures_headers(dialect, refusal.figures, datetime.now(UTC))
+    elif isinstance(refusal, TokensLimited):
+        own = own + figures_headers(dialect, refusal.tokens, datetime.now(UTC), b"tokens")
     return status, own + headers, body
 
 
-def figures_headers(dialect: Dialect, figures: Figures, now: datetime) -> Headers:
-    """The rate-limit figures under the dialect's own header names and in its own notation of time."""
+def figures_headers(dialect: Dialect, figures: Figures, now: datetime, of: bytes = b"requests") -> Headers:
+    """The rate-limit figures of requests or tokens under the dialect's own header names, in its notation of time."""
     limit, remaining = str(figures.limit).encode(), str(figures.remaining).encode()
     seconds = math.ceil(figures.reset)
     if dialect == "anthropic":
         at = datetime.fromtimestamp(math.ceil(now.timestamp() + figures.reset), UTC)
         return [
-            (b"anthropic-ratelimit-requests-limit", limit),
-            (b"anthropic-ratelimit-requests-remaining", remaining),
-            (b"anthropic-ratelimit-requests-reset", at.strftime("%Y-%m-%dT%H:%M:%SZ").encode()),
+            (b"anthropic-ratelimit-" + of + b"-limit", limit),
+            (b"anthropic-ratelimit-" + of + b"-remaining", remaining),
+            (b"anthropic-ratelimit-" + of + b"-reset", at.strftime("%Y-%m-%dT%H:%M:%SZ").encode()),
         ]
     minutes, rest = divmod(seconds, 60)
     return [
-        (b"x-ratelimit-limit-requests", limit),
-        (b"x-ratelimit-remaining-requests", remaining),
-        (b"x-ratelimit-reset-requests", (f"{minutes}m{rest}s" if minutes else f"{rest}s").encode()),
+        (b"x-ratelimit-limit-" + of, limit),
+        (b"x-ratelimit-remaining-" + of, remaining),
+        (b"x-ratelimit-reset-" + of, (f"{minutes}m{rest}s" if minutes else f"{rest}s").encode()),
     ]

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sekimori.errors import Fault, Refusal, Refused
 from sekimori.gateway.doors import Door, figures_headers, refuse
@@ -26,11 +27,12 @@ from sekimori.http.server import Reply
 from sekimori.ledger import entry as entries
 from sekimori.ledger.ledger import Draft, Ledger
 from sekimori.meter.budget import Reservation
+from sekimori.meter.prices import Rate
 from sekimori.meter.usage import estimate
 from sekimori.policy.problems import unkeyed
 from sekimori.policy.snapshot import Snapshot
 from sekimori.telemetry import CallLine, Log, Metrics
-from sekimori.terms import OPERATOR, Ask, Grant, Headers, Principal, Route, Usage, Verdict
+from sekimori.terms import OPERATOR, Ask, Grant, Headers, Principal, Route, Tags, Usage, Verdict
 from sekimori.upstream.call import Answer
 
 PROGRESS_S: Final = 10.0
@@ -54,6 +56,10 @@ class Books(Struct, frozen=True):
     log: Log
     clock: Clock
 
+    def price(self, route: Route) -> Rate | None:
+        """The price of a route's model now; None where it has none."""
+        return self.snapshot().price(route, self.clock.now_ms())
+
 
 class Recording:
     """The record of one call, from the moment its agent is known. Use as `async with`; see the module's docstring."""
@@ -68,6 +74,9 @@ class Recording:
         self._ask: Ask | None = None
         self._grant: Grant | None = None
         self._reservation: Reservation | None = None
+        self._short: Refusal | None = None
+        """Why a hop had no room in its bounds."""
+        self._tags: Tags | None = None
         self._input: Verdict | None = None
         self._output: Verdict | None = None
         # Of the hop under way:
@@ -79,6 +88,8 @@ class Recording:
         self._began = 0.0
         self._first_byte: float | None = None
         self._released = 0
+        self._used: tuple[str, Usage | None, int | None, bool] | None = None
+        """Of a hop whose end is written down: key uid, usage, cost, whether anything was sent."""
         self._next_progress = 0.0
         self._final: bytes | None = None
 
@@ -110,6 +121,8 @@ class Recording:
         self._hop += 1
         self._grant, self._route, self._answer = grant, route, None
         assert self._ask is not None
+        most = None if self._reservation is None else self._reservation.most
+        self._tags = _said(self._ask.tags, grant.tags)
         payload = entries.Decided(
             dialect=self._ask.dialect,
             operation=self._ask.operation,
@@ -122,20 +135,42 @@ class Recording:
             position=route.position,
             reasons=list(grant.reasons),
             request_bytes=self._ask.size,
-            max_output=self._ask.output_cap,
+            max_output=self._ask.output_cap if most is None else most.output,
             verdict=self._input,
             credential=self._principal.credential,
+            tags=self._tags,
+            reserved=None if most is None else Usage(most.input, most.output, estimated=True),
+            reserved_nano=None if most is None or not most.nano else most.nano,
         )
         drafts.append(self._draft(payload, entries.AGENT_EXECUTION))
         # Open before it is known to be durable: `write` goes on when its waiter is cancelled, so a caller that
         # leaves in this moment still gets his pair closed.
         self._open = True
         self._began = self._books.clock.monotonic()
+        entry = ""
         try:
-            self._entry = (await self._books.ledger.write(*drafts))[-1]
+            *ended, self._entry = await self._books.ledger.write(*drafts)
+            entry = ended[-1] if ended else ""
         except Fault:
             self._open = False  # not written: there is no pair to close, and nothing leaves
             raise
+        finally:
+            self._charge(entry)
+
+    def has_room(self, leave: Grant, route: Route) -> bool:
+        """Whether a hop has room in the bounds of its key, and anew in the call's own where the hop before used some.
+
+        A key without room lets its equals try and never a fallback: only a provider's answer does that.
+        """
+        reservation = self._reservation
+        if reservation is None:
+            return True
+        if self._answer is None and self._short is not None and route.position == "fallback":
+            return False
+        charged = self._answer is not None and self._usage("yielded")[0] is not None
+        short = reservation.enter(leave, route, charged=charged)
+        self._short = self._short or short
+        return short is None
 
     def calling(self) -> Answer:
         """An empty answer for the hop that was decided; the record watches what becomes known in it."""
@@ -177,6 +212,8 @@ class Recording:
         """Why no hop answered."""
         if self._answer is not None and self._answer.refusal is not None:
             return self._answer.refusal
+        if self._short is not None:
+            return self._short
         return Fault(
             "policy_unavailable",
             "The policy changed while the call was on its way and no longer grants its route.",
@@ -273,7 +310,20 @@ class Recording:
     async def _close_pair(self, outcome: entries.Outcome, refusal: Refusal | None) -> None:
         """Make `Settled` and `KeyUsed` durable. Raises Fault `ledger_unavailable`."""
         self._open = False
-        await self._books.ledger.write(*self._settlement(outcome, refusal))
+        entry = ""
+        try:
+            entry = (await self._books.ledger.write(*self._settlement(outcome, refusal)))[-1]
+        finally:
+            self._charge(entry)
+
+    def _charge(self, entry: str) -> None:
+        """Let what the settled hop used take the place of what it held, in every bound; `entry` is its `KeyUsed`."""
+        if self._used is None:
+            return
+        key_uid, usage, nano, sent = self._used
+        self._used = None
+        if self._reservation is not None:
+            self._reservation.settle(key_uid, usage, nano, entry, sent=sent)
 
     def _settlement(self, outcome: entries.Outcome, refusal: Refusal | None) -> list[Draft]:
         answer, route, ask, now = self._answer, self._route, self._ask, self._books.clock.monotonic()
@@ -281,8 +331,11 @@ class Recording:
         assert ask is not None
         if refusal is None and answer is not None:
             refusal = answer.refusal
-        usage = self._usage(outcome)
+        usage, held = self._usage(outcome)
         price = self._books.snapshot().cost(usage, route, self._books.clock.now_ms()) if usage is not None else None
+        if held and price is not None:
+            price = price._replace(nano=max(price.nano, held))
+        self._used = (route.key_uid, usage, None if price is None else price.nano, self._reached)
         seconds = now - self._began
         first = None if self._first_byte is None else self._first_byte - self._began
         settled = entries.Settled(
@@ -329,27 +382,36 @@ class Recording:
                 usage=usage,
                 cost_nano=settled.cost_nano,
                 outcome=outcome,
+                tags=self._tags,
             )
             drafts.append(self._draft(used, entries.KEY_ACCESS))
         self._first_byte = None
         return drafts
 
-    def _usage(self, outcome: entries.Outcome) -> Usage | None:
-        """The provider's own figures; an estimate, marked so, where it answered and did not say or was cut short."""
+    def _usage(self, outcome: entries.Outcome) -> tuple[Usage | None, int]:
+        """The provider's own figures; where it answered and did not say, or was cut short, an estimate, marked so.
+
+        Where a bound on tokens or money applies, the estimate is all that was reserved, and the second figure is what
+        was reserved in nano-USD; else it follows from the bytes of request and reply.
+        """
         answer, ask = self._answer, self._ask
         assert ask is not None
-        if outcome == "not_sent":
-            return None
+        if outcome == "not_sent" or (answer is not None and not answer.sent):
+            return None, 0
+        told = None
         if answer is not None:
-            usage = answer.usage if answer.stream is None else answer.stream.usage
+            told = answer.usage if answer.stream is None else answer.stream.usage
             complete = answer.stream is None or answer.stream.complete
-            if usage is not None and complete:
-                return usage
+            if told is not None and complete:
+                return told, 0
             if answer.status is not None and answer.status >= 400:
-                return None
-            if usage is not None:
-                return estimate(ask.size, self._released, usage)
-        return estimate(ask.size, self._released, None)
+                return None, 0
+        most = None if self._reservation is None else self._reservation.most
+        if most is None:
+            return estimate(ask.size, self._released, told), 0
+        if told is None:
+            return Usage(most.input, most.output, estimated=True), most.nano
+        return replace(told, output=max(told.output, most.output), estimated=True), 0
 
     # Pieces.
 
@@ -387,11 +449,21 @@ class Recording:
             headers.append(
                 (b"x-sekimori-key", OPERATOR.encode() if route.key_owner_uid == OPERATOR else route.key.encode())
             )
-        figures = None if self._reservation is None else self._reservation.figures
-        if figures is not None:
+        place = self._reservation
+        if place is not None and (place.figures is not None or place.tokens is not None):
             now = datetime.fromtimestamp(self._books.clock.now_ms() / 1000, UTC)
-            headers += figures_headers(self._door.dialect, figures, now)
+            if place.figures is not None:
+                headers += figures_headers(self._door.dialect, place.figures, now)
+            if place.tokens is not None:
+                headers += figures_headers(self._door.dialect, place.tokens, now, b"tokens")
         return headers
+
+
+def _said(said: Tags, tags: tuple[str, ...]) -> Tags | None:
+    """What is recorded of whom and what a call is for: the cost tags that count, not those that it named."""
+    if said.end_user or said.session or tags:
+        return said if said.tags == tags else Tags(said.end_user, said.session, tags)
+    return None
 
 
 def blocked(verdict: Verdict) -> Refusal:

@@ -44,11 +44,13 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
     async with Recording(at.books, door, principal, reply) as record:
         ask = record.asked(door.read(await request.body(), request.headers))
         grant = decide(at.books.snapshot(), principal, ask)
-        record.reserved(at.budget.reserve(grant))  # left at the exit of `record`, whatever happens in between
+        await at.budget.ready(grant)
+        # Left at the exit of `record`, whatever happens in between.
+        record.reserved(at.budget.reserve(grant, ask, at.books.price))
         ask = record.screened(*screen_input(grant, ask))
         with Hops(at.health, grant, ask, at.books.clock.monotonic, at.draw) as hops:
             for first_seen in hops:
-                hop = authorised(at, grant, ask, first_seen, hops)
+                hop = authorised(at, grant, ask, first_seen, hops, record)
                 if hop is None:
                     continue
                 leave, route = hop
@@ -61,9 +63,12 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
             raise record.exhausted()
 
 
-def authorised(at: Gateway, grant: Grant, ask: Ask, first_seen: Route, hops: Hops) -> tuple[Grant, Route] | None:
+def authorised(
+    at: Gateway, grant: Grant, ask: Ask, first_seen: Route, hops: Hops, record: Recording
+) -> tuple[Grant, Route] | None:
     """A route of the grant, decided anew on the policy of this instant; None where that has it no more, or does not let
-    it follow what was tried. Raises Refused where the call is not granted at all, and none of its hops was made.
+    it follow what was tried, or its bounds have no room. Raises Refused where the call is not granted at all, and none
+    of its hops was made.
     """
     try:
         # Again: a body, or the hop before, may have taken minutes in which the caller's key was revoked.
@@ -73,7 +78,9 @@ def authorised(at: Gateway, grant: Grant, ask: Ask, first_seen: Route, hops: Hop
         if hops.tried:
             return None  # what the hop before brought is the answer
         raise
-    return (leave, hop) if hop is not None and hops.may_follow(leave, hop) else None
+    if hop is None or not hops.may_follow(leave, hop):
+        return None
+    return (leave, hop) if record.has_room(leave, hop) else None
 
 
 async def release(leave: Grant, answer: Answer, record: Recording) -> None:

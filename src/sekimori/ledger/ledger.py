@@ -378,15 +378,23 @@ class Ledger:
                 def draft(kind: int, class_: int, said: Settled | KeyUsed, leaf: entry.Leaf = leaf) -> Draft:
                     return Draft(kind, class_, head.name, leaf.agent, ACTOR, leaf.call, leaf.hop, said, leaf.generation)
 
-                drafts.append(draft(SETTLED, leaf.class_, Settled(outcome="interrupted")))
-                if isinstance(payload, Decided):
+                # Nobody knows what it used: all that was reserved for it, where a bound on tokens or money applied.
+                decided = payload if isinstance(payload, Decided) else None
+                reserved = None if decided is None else decided.reserved
+                nano = None if decided is None else decided.reserved_nano
+                settled = Settled(outcome="interrupted", usage=reserved, cost_nano=nano)
+                drafts.append(draft(SETTLED, leaf.class_, settled))
+                if decided is not None:
                     used = KeyUsed(
-                        key=payload.key,
-                        key_uid=payload.key_uid,
+                        key=decided.key,
+                        key_uid=decided.key_uid,
                         key_version=None,
-                        provider=payload.provider,
-                        model=payload.provider_model,
+                        provider=decided.provider,
+                        model=decided.provider_model,
+                        usage=reserved,
+                        cost_nano=nano,
                         outcome="interrupted",
+                        tags=decided.tags,
                     )
                     drafts.append(draft(KEY_USED, KEY_ACCESS, used))
             await self._writer.write(drafts)

@@ -192,15 +192,21 @@ def _part(figures: dict[str, Any], name: str) -> dict[str, Any]:
     return part if type(part) is dict else {}
 
 
+def input_of(request_bytes: int) -> int:
+    """Input tokens that a request of so many bytes may have, rather too many than too few: a token is seldom less than
+    three bytes, JSON around it included. What a request only names (URLs, files, kept conversations) is not in it."""
+    return min(MOST, -(-request_bytes // 3))
+
+
 def estimate(request_bytes: int, released_bytes: int, known: Usage | None) -> Usage:
     """What a hop used whose provider did not say, or not all: marked estimated, and rather too much than too little.
 
-    A token is seldom less than three bytes of a request (JSON around it included) and each streamed token is an event
-    of its own, so the bytes released say more than what was used. What the provider did say is a floor.
+    Each streamed token is an event of its own, so the bytes released say more than what was used. What the provider did
+    say is a floor.
     """
     told = known or Usage()
     return Usage(
-        input=told.input or min(MOST, -(-request_bytes // 3)),
+        input=told.input or input_of(request_bytes),
         output=min(MOST, max(told.output, -(-released_bytes // 3))),
         cached=told.cached,
         cache_write=told.cache_write,

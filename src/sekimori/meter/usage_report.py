@@ -19,7 +19,8 @@ from msgspec import Struct, structs
 from sekimori.db import By, Database, UsageRow
 from sekimori.ledger.entry import KeyUsed
 from sekimori.ledger.protocols import Recorded
-from sekimori.terms import OPERATOR
+from sekimori.meter.prices import DAY_MS
+from sekimori.terms import NO_TAGS, OPERATOR
 
 NAME: Final = "usage"
 
@@ -43,14 +44,25 @@ class UsageFollower:
 
 
 def summed(entries: Sequence[Recorded]) -> list[UsageRow]:
-    """What the `KeyUsed` entries among these add up to, one row for each day, agent, key, provider, model, currency."""
-    sums: dict[tuple[int, str, str, str, str, str], dict[str, int]] = {}
+    """What the `KeyUsed` entries among these add up to: a row for each day, agent, key, provider, model, currency, end
+    user, session and set of tags."""
+    sums: dict[tuple[int, str, str, str, str, str, str, str, str], dict[str, int]] = {}
     for entry in entries:
         used = entry.payload
         if type(used) is not KeyUsed:
             continue
-        leaf, usage = entry.leaf, used.usage
-        of = (leaf.time // _DAY_MS, leaf.agent or "", used.key, used.provider, used.model, used.currency)
+        leaf, usage, said = entry.leaf, used.usage, used.tags or NO_TAGS
+        of = (
+            leaf.time // DAY_MS,
+            leaf.agent or "",
+            used.key,
+            used.provider,
+            used.model,
+            used.currency,
+            said.end_user,
+            said.session,
+            ",".join(said.tags),
+        )
         row = sums.get(of)
         if row is None:
             row = sums[of] = dict.fromkeys(_FIGURES, 0)
@@ -66,12 +78,22 @@ def summed(entries: Sequence[Recorded]) -> list[UsageRow]:
             row["unpriced"] += used.cost_nano is None
         row["cost_nano"] += used.cost_nano or 0
     return [
-        UsageRow(time.strftime("%Y-%m-%d", time.gmtime(day * 86_400)), agent, key, provider, model, currency, **row)
-        for (day, agent, key, provider, model, currency), row in sums.items()
+        UsageRow(
+            day=time.strftime("%Y-%m-%d", time.gmtime(of[0] * 86_400)),
+            agent=of[1],
+            key=of[2],
+            provider=of[3],
+            model=of[4],
+            currency=of[5],
+            end_user=of[6],
+            session=of[7],
+            tags=of[8],
+            **row,
+        )
+        for of, row in sums.items()
     ]
 
 
-_DAY_MS: Final = 86_400_000
 _FIGURES: Final = tuple(name for name in UsageRow.__struct_fields__ if name not in get_args(By))
 
 
@@ -95,6 +117,10 @@ class Line(Struct, frozen=True):
     cost_nano: int
     unpriced: int
     currency: str
+    end_user: str = ""
+    session: str = ""
+    tags: str = ""
+    """The set of cost tags, with commas between them: a call with two stands in the line of both, and in no other."""
 
     @property
     def cost(self) -> str:
@@ -110,16 +136,18 @@ async def report(
     by: Sequence[By],
     since: str = "",
     until: str = "9999-12-31",
+    tag: str = "",
 ) -> list[Line]:
     """Usage of the given tenants (uid -> slug), a line for each combination of `by`.
 
     `agents` maps uids to slugs; one that is not in it (its document is gone) is shown by its uid. Days inclusive, UTC.
+    `tag`: only calls that carry this cost tag.
     """
     lines = []
     for uid, tenant in sorted(tenants.items(), key=lambda item: item[1]):
         if uid == OPERATOR:
             continue
-        for row in await database.tenant(uid).usage(by, since, until):
+        for row in await database.tenant(uid).usage(by, since, until, tag):
             fields = structs.asdict(row)
             fields["agent"] = agents.get(row.agent, row.agent)
             lines.append(Line(tenant=tenant, **fields))

@@ -11,9 +11,10 @@ from itertools import combinations, pairwise
 from typing import Final
 
 from sekimori.dialects.fields import CAPABILITIES
+from sekimori.dialects.tags import MOST_TAGS
 from sekimori.egress.address import Denied, classify, parse_host
 from sekimori.identity.names import RESERVED
-from sekimori.meter.prices import is_day
+from sekimori.meter.prices import is_day, nano
 from sekimori.policy import egress
 from sekimori.policy.aliases import taken
 from sekimori.policy.bases import base_of, placement_of
@@ -223,6 +224,9 @@ class _Checker:
                 text = f"{capability} is of no use: no Egress document allows this agent any URL."
                 fix = f"Write one with tenant: {document.tenant}, agent: {document.name} and allow: [{{host: …}}]."
                 yield located.problem(f"capabilities[{number}]", text, fix, "warning")
+        if len(document.tagged) > MOST_TAGS:
+            text = f"gives more than {MOST_TAGS} tags."
+            yield located.problem("tagged", text, f"Keep at most {MOST_TAGS}.")
         if not document.scopes:
             yield located.problem("scopes", "lists no scope.", "Write [read, write], or set suspended: true.")
         if not document.models:
@@ -398,8 +402,59 @@ class _Checker:
             yield from self._tenant(located, document.tenant)
             return
         yield from self._agent(located, document.tenant, document.agent)
-        if document.requests_per_minute is None and document.concurrency is None:
-            yield located.problem("", "bounds nothing.", "Write requestsPerMinute, concurrency, or both.")
+        named = [word for word in ("agent", "key", "tag") if getattr(document, word) is not None]
+        if len(named) > 1:
+            text = f"is for {' and '.join(named)} at once."
+            yield located.problem(named[1], text, "Write one Limit for each: all that apply to a call hold.")
+        bounds = {
+            "requestsPerMinute": document.requests_per_minute,
+            "concurrency": document.concurrency,
+            "tokensPerMinute": document.tokens_per_minute,
+            "tokensPerDay": document.tokens_per_day,
+            "moneyPerDay": document.money_per_day,
+            "moneyPerMonth": document.money_per_month,
+            "maxOutputTokens": document.max_output_tokens,
+        }
+        if all(bound is None for bound in bounds.values()):
+            yield located.problem("", "bounds nothing.", f"Write one of {', '.join(bounds)}.")
+        if document.key is not None:
+            yield from self._limited_key(located, document, document.key)
+        if document.tag is not None:
+            yield from self._limited_tag(located, document, document.tag)
+        day, month = document.money_per_day, document.money_per_month
+        if day is not None and month is not None and nano(month) < nano(day):
+            text = f"${day} a day cannot be reached: ${month} a month is less."
+            yield located.problem("moneyPerDay", text, "Lower it, or raise moneyPerMonth.")
+        minute, daily = document.tokens_per_minute, document.tokens_per_day
+        if minute is not None and daily is not None and daily < minute:
+            text = f"{minute} tokens a minute cannot be reached: {daily} a day is less."
+            yield located.problem("tokensPerMinute", text, "Lower it, or raise tokensPerDay.")
+
+    def _limited_key(self, located: Located, document: Limit, path: str) -> Iterator[Problem]:
+        owner = owner_of(path)
+        mine = [name for name in self._keys if owner_of(name) in {None, document.tenant}]
+        if owner is not None and owner != document.tenant:
+            text = f"{path} is not a key of {document.tenant}."
+            yield located.problem("key", text, f"Name operator/NAME or clients/{document.tenant}/NAME.")
+        elif path not in self._keys:
+            fix = nearest(path, mine) or f"Write a Key document with path: {path}."
+            yield located.problem("key", f"there is no Key document for {path}.", fix)
+        if document.max_output_tokens is not None:
+            fix = "Write it in the Limit of the tenant, an agent or a tag."
+            yield located.problem("maxOutputTokens", "is for calls, not for keys.", fix)
+
+    def _limited_tag(self, located: Located, document: Limit, tag: str) -> Iterator[Problem]:
+        """Whether calls carry the tag, and whether they must: what may be left out bounds only who means well."""
+        agents = self._agents.get(document.tenant, [])
+        may = [agent.name for agent in agents if any(matches(pattern, tag) for pattern in agent.tags)]
+        must = [agent.name for agent in agents if tag in agent.tagged]
+        if not may and not must:
+            fix = f"Add {tag} to `tagged` or `tags` of an Agent, or mend the tag."
+            yield located.problem("tag", f"no agent of {document.tenant} can carry {tag}.", fix, "warning")
+        free = sorted(set(may) - set(must))
+        if free:
+            text = f"{', '.join(free[:3])} may leave {tag} out, and a call without it is not bounded by this."
+            yield located.problem("tag", text, f"Add {tag} to `tagged` of the Agent where it must hold.", "warning")
 
     def _may_fetch(self, agent: Agent) -> bool:
         vertical = self._tenants[agent.tenant].vertical

@@ -13,7 +13,8 @@ Denied unless everything below says yes, in this order; the first no is the answ
     the caller must name one (`provider/model`);
  8. the key may be used: it belongs to that provider, to this tenant or the operator, and the tenant's mode allows it;
  9. the agent has every capability that the call needs;
-10. every URL that the call would have the provider fetch is on the agent's list (policy/egress).
+10. every URL that the call would have the provider fetch is on the agent's list (policy/egress);
+11. the agent may use the cost tags that the call carries, and the call asks for no more output than it may have.
 
 Where the name is an alias that the agent's document lists, 3 to 8 are asked of each target as if it had been called;
 those that do not pass are left out, and where none is left the first one's refusal is the answer.
@@ -38,6 +39,7 @@ from sekimori.policy.aliases import shares, taken
 from sekimori.policy.hops import VPC, equals_of, fallback_of, spoken, where, whose
 from sekimori.policy.kinds import Alias
 from sekimori.policy.kinds import Route as RouteDocument
+from sekimori.policy.pattern import matches
 from sekimori.policy.problems import shown
 from sekimori.policy.question import Place, Query, Trace, listed
 from sekimori.policy.snapshot import AgentTable, Snapshot, TenantTable, included
@@ -94,6 +96,16 @@ def decide(snapshot: Snapshot, principal: Principal, ask: Ask) -> Grant:
     if ask.fetches:
         # Not remembered: URLs are the caller's to vary without end. Judged again before each hop, as all else.
         egress.require(ask.fetches, agent.egress)
+    tags, limits = agent.tagged, decision.limits
+    if ask.tags.tags:
+        tags = _tags(agent, ask.tags.tags)
+        limits = agent.limits_of(tags)
+    if limits.output_cap is not None and ask.output_cap is not None and ask.output_cap > limits.output_cap:
+        raise Refused(
+            "output_cap_exceeded",
+            f"A call may ask for {limits.output_cap} output tokens at most; this one asks for {ask.output_cap}.",
+            advice="Lower it, or raise `maxOutputTokens` in the Limit document.",
+        )
     return Grant(
         principal,
         snapshot.generation,
@@ -101,10 +113,26 @@ def decide(snapshot: Snapshot, principal: Principal, ask: Ask) -> Grant:
         ask.operation,
         ask.model,
         decision.routes,
-        decision.limits,
+        limits,
         decision.reasons,
         decision.sticky,
+        tags,
     )
+
+
+def _tags(agent: AgentTable, said: tuple[str, ...]) -> tuple[str, ...]:
+    """The cost tags of a call. Raises `Refused` where the agent may not use one.
+
+    Not part of what is remembered: a caller who makes tags up must not push decisions out.
+    """
+    for tag in said:
+        if tag not in agent.tagged and not any(matches(pattern, tag) for pattern in agent.tags):
+            raise Refused(
+                "tag_not_allowed",
+                f"This agent may not use the cost tag `{tag}`.",
+                advice="Leave it out, or add it to `tags` of the agent's document.",
+            )
+    return tuple(sorted({*agent.tagged, *said}))
 
 
 def again(snapshot: Snapshot, principal: Principal, ask: Ask, route: Route) -> tuple[Grant, Route | None]:

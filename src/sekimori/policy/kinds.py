@@ -84,6 +84,27 @@ Dollars = Annotated[
         description="US dollars per million tokens as a decimal number with at most 9 decimals, e.g. 2.50",
     ),
 ]
+Money = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,9})?\Z",
+        description="US dollars as a decimal number with at most 9 decimals, e.g. 250.00",
+    ),
+]
+CostTag = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9._:/-]{0,63}\Z",
+        description="a cost tag: lower-case letters, digits and . _ : / -, at most 64 characters",
+    ),
+]
+TagPattern = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9*][a-z0-9._:/*-]{0,63}\Z",
+        description="a cost tag, where * stands for any characters; at most 64 characters",
+    ),
+]
 Day = Annotated[
     str,
     Meta(
@@ -253,6 +274,10 @@ class Agent(_Document, frozen=True, kw_only=True, tag="Agent"):
     """What it may have a provider do beyond a plain call; from the closed list."""
     scopes: tuple[Scope, ...] = ("read", "write")
     """The most that any API key of this agent can carry; `write` includes `read`, `admin` includes both."""
+    tags: tuple[TagPattern, ...] = ()
+    """Cost tags that its calls may carry. A call with another is refused."""
+    tagged: tuple[CostTag, ...] = ()
+    """Cost tags that every call of it carries, whatever it says: what a Limit on them bounds cannot be evaded."""
     suspended: bool = False
     """True refuses every call of the agent."""
 
@@ -377,14 +402,28 @@ class Alias(_Document, frozen=True, kw_only=True, tag="Alias"):
 
 
 class Limit(_Document, frozen=True, kw_only=True, tag="Limit"):
-    """Bounds on admission, for a tenant as a whole or for one agent."""
+    """Bounds on admission: for a tenant as a whole, one agent, one provider key as the tenant uses it, or one tag."""
 
     tenant: Slug
     agent: Slug | None = None
+    key: KeyPath | None = None
+    """Calls that use this provider key, the tenant's own or an operator's: this tenant's use of it."""
+    tag: CostTag | None = None
+    """Calls that carry this cost tag."""
     requests_per_minute: Count | None = None
     """Requests in any 60 seconds."""
     concurrency: Count | None = None
     """Requests at once."""
+    tokens_per_minute: Count | None = None
+    """Input and output tokens in any 60 seconds."""
+    tokens_per_day: Count | None = None
+    """Input and output tokens in a UTC day."""
+    money_per_day: Money | None = None
+    """In a UTC day."""
+    money_per_month: Money | None = None
+    """In a calendar month, UTC."""
+    max_output_tokens: Count | None = None
+    """The most output tokens that a call may ask for."""
 
 
 class Allowed(Part, frozen=True, kw_only=True):
@@ -456,7 +495,10 @@ def name_of(document: Document) -> str:
         case Route():
             return f"{document.agent or '*'}/{document.provider}"
         case Limit():
-            return document.agent or "*"
+            named = ((word, getattr(document, word)) for word in ("agent", "key", "tag"))
+            # An agent's name stands alone, as it always did; a slug has no colon.
+            names = [name if word == "agent" else f"{word}:{name}" for word, name in named if name is not None]
+            return ",".join(names) or "*"
         case Egress():
             return document.agent or ("*" if document.tenant else f"vertical {document.vertical or ''}")
         case Alias():

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from sekimori.egress.address import Denied
 from sekimori.errors import Fault, Refused
-from sekimori.meter.prices import DAY_MS, Cost, Rate, Rates, rate, table
+from sekimori.meter.prices import DAY_MS, Cost, Rate, Rates, nano, rate, table
 from sekimori.meter.prices import price as price_of
 from sekimori.policy import egress
 from sekimori.policy.bases import base_of, placement_of
@@ -41,7 +41,7 @@ from sekimori.policy.kinds import (
     tenant_of,
 )
 from sekimori.policy.pattern import matches
-from sekimori.terms import OPERATOR, CredentialKind, Dialect, Limits, Origin, Principal, Scope, Usage
+from sekimori.terms import OPERATOR, Bound, CredentialKind, Dialect, Limits, Origin, Principal, Scope, Usage
 from sekimori.terms import Provider as Contract
 from sekimori.terms import Route as Hop
 from sekimori.upstream.catalog import spoken
@@ -100,16 +100,19 @@ class AgentTable:
         "decisions",
         "egress",
         "limits",
+        "limits_by_tags",
         "models",
         "offered",
         "scopes",
         "slug",
         "suspended",
+        "tagged",
+        "tags",
         "tenant",
         "uid",
     )
 
-    def __init__(self, tenant: TenantTable, document: Agent, uid: str, limits: Limits, fetches: egress.Policy) -> None:
+    def __init__(self, tenant: TenantTable, document: Agent, uid: str, fetches: egress.Policy) -> None:
         self.tenant = tenant
         self.slug = document.name
         self.uid = uid
@@ -117,7 +120,12 @@ class AgentTable:
         self.models = document.models
         self.capabilities = frozenset(document.capabilities)
         self.scopes = included(document.scopes)
-        self.limits = limits
+        self.tags = document.tags
+        self.tagged = tuple(sorted(set(document.tagged)))
+        """The cost tags of every call."""
+        self.limits_by_tags: dict[tuple[str, ...], Limits] = {}
+        self.limits = self.limits_of(self.tagged)
+        """What bounds a call that says no cost tags."""
         self.egress = fetches
         self.decisions: dict[tuple[Any, ...], Decision] = {}
         self.offered: dict[Dialect, tuple[str, ...]] = {}
@@ -131,6 +139,21 @@ class AgentTable:
         """Whether the agent's document lists the alias. A pattern with a slash means models, never an alias."""
         return any(matches(pattern, alias) for pattern in self.models if "/" not in pattern)
 
+    def limits_of(self, tags: tuple[str, ...]) -> Limits:
+        """What bounds a call that carries these cost tags."""
+        found = self.limits_by_tags.get(tags)
+        if found is None:
+            while len(self.limits_by_tags) >= DECISIONS_KEPT:
+                del self.limits_by_tags[next(iter(self.limits_by_tags))]
+            tenant = self.tenant
+            scoped = [(f"agent:{self.uid}", tenant.bounds.get(("agent", self.slug)))]
+            scoped += [(tag_scope(tenant.uid, tag), tenant.bounds.get(("tag", tag))) for tag in tags]
+            scoped.append((f"tenant:{tenant.uid}", tenant.bounds.get(("", ""))))
+            limits = bounded(scoped)
+            found = structs.replace(limits, keys=tenant.key_limits) if tenant.key_limits else limits
+            self.limits_by_tags[tags] = found
+        return found
+
     def remember(self, key: tuple[Any, ...], decision: Decision) -> None:
         """Keep a decision; it holds for the life of the snapshot."""
         while len(self.decisions) >= DECISIONS_KEPT:
@@ -141,7 +164,19 @@ class AgentTable:
 class TenantTable:
     """All that a tenant's calls are decided on."""
 
-    __slots__ = ("agents", "aliases", "keys", "known", "mode", "routes", "slug", "suspended", "uid")
+    __slots__ = (
+        "agents",
+        "aliases",
+        "bounds",
+        "key_limits",
+        "keys",
+        "known",
+        "mode",
+        "routes",
+        "slug",
+        "suspended",
+        "uid",
+    )
 
     def __init__(self, document: Tenant, uid: str) -> None:
         self.slug = document.name
@@ -158,6 +193,10 @@ class TenantTable:
         """Alias by (agent or None, name)."""
         self.agents: Mapping[str, AgentTable] = {}
         """Agent by uid."""
+        self.bounds: Mapping[tuple[str, str], Limit] = {}
+        """Limit by what it is for: (`agent` | `key` | `tag`, name), or two empty strings for the tenant as a whole."""
+        self.key_limits: tuple[tuple[str, Limits], ...] = ()
+        """(uid of a key, what bounds this tenant's use of it)."""
 
     def route(self, agent: str, provider: str) -> Route | None:
         """The agent's own route to the provider, else the tenant's default."""
@@ -353,28 +392,25 @@ class Snapshot:
         }
 
     def _agents(self, table: TenantTable, own: list[Document]) -> dict[str, AgentTable]:
-        bounds = {item.agent: item for item in own if isinstance(item, Limit)}
+        bounds: dict[tuple[str, str], Limit] = {}
+        for item in own:
+            if isinstance(item, Limit):
+                named = [(word, name) for word in ("agent", "key", "tag") if (name := getattr(item, word)) is not None]
+                bounds[named[0] if named else ("", "")] = item
+        table.bounds = MappingProxyType(bounds)
+        table.key_limits = tuple(
+            (entry.uid, bounded([(key_scope(table.uid, entry.uid), bounds["key", path])]))
+            for path, entry in table.keys.items()
+            if ("key", path) in bounds
+        )
         lists = {item.agent: egress.compiled(item.allow, _named(item)) for item in own if isinstance(item, Egress)}
         usual = lists.get(None) or self._vertical(table)
-        agents = {}
-        for item in own:
-            if isinstance(item, Agent):
-                uid = self._uids[f"agent/{item.tenant}/{item.name}"]
-                scoped = [(f"agent:{uid}", bounds.get(item.name)), (f"tenant:{table.uid}", bounds.get(None))]
-                limits = Limits(
-                    requests_per_minute=tuple(
-                        (scope, bound.requests_per_minute)
-                        for scope, bound in scoped
-                        if bound is not None and bound.requests_per_minute is not None
-                    ),
-                    concurrency=tuple(
-                        (scope, bound.concurrency)
-                        for scope, bound in scoped
-                        if bound is not None and bound.concurrency is not None
-                    ),
-                )
-                agents[uid] = AgentTable(table, item, uid, limits, lists.get(item.name, usual))
-        return agents
+        agents = [item for item in own if isinstance(item, Agent)]
+        uids = [self._uids[f"agent/{item.tenant}/{item.name}"] for item in agents]
+        return {
+            uid: AgentTable(table, item, uid, lists.get(item.name, usual))
+            for uid, item in zip(uids, agents, strict=True)
+        }
 
     def _vertical(self, table: TenantTable) -> egress.Policy:
         """What the operator allows the tenants of this vertical that have no Egress document."""
@@ -385,6 +421,40 @@ class Snapshot:
 def _named(document: Egress) -> str:
     whose = document.tenant or f"vertical {document.vertical}"
     return f"The Egress document {whose}/{document.agent}" if document.agent else f"The Egress document {whose}"
+
+
+def key_scope(tenant_uid: str, key_uid: str) -> str:
+    """The scope of a tenant's use of a provider key."""
+    return f"key:{tenant_uid}/{key_uid}"
+
+
+def tag_scope(tenant_uid: str, tag: str) -> str:
+    """The scope of a tenant's cost tag."""
+    return f"tag:{tenant_uid}/{tag}"
+
+
+def bounded(scoped: Iterable[tuple[str, Limit | None]]) -> Limits:
+    """What the Limit documents of these scopes say together."""
+    there = [(scope, bound) for scope, bound in scoped if bound is not None]
+    caps = [bound.max_output_tokens for _, bound in there if bound.max_output_tokens is not None]
+    usage = [
+        Bound(
+            scope,
+            tokens_per_minute=bound.tokens_per_minute,
+            tokens_per_day=bound.tokens_per_day,
+            nano_per_day=None if bound.money_per_day is None else nano(bound.money_per_day),
+            nano_per_month=None if bound.money_per_month is None else nano(bound.money_per_month),
+        )
+        for scope, bound in there
+    ]
+    return Limits(
+        requests_per_minute=tuple(
+            (scope, bound.requests_per_minute) for scope, bound in there if bound.requests_per_minute is not None
+        ),
+        concurrency=tuple((scope, bound.concurrency) for scope, bound in there if bound.concurrency is not None),
+        usage=tuple(one for one in usage if one != Bound(one.scope)),
+        output_cap=min(caps, default=None),
+    )
 
 
 def _rates(operator: Operator) -> Rates:
