@@ -37,7 +37,7 @@ LAYERS: list[set[str]] = [
     },
     {"config", "telemetry", "db", "http", "egress.dial"},
     {"ledger"},
-    {"vault", "upstream.call", "meter.budget", "meter.usage_report"},
+    {"vault", "upstream.call", "upstream.objects", "meter.budget", "meter.usage_report"},
     {"gateway", "control", "sandbox"},
     {"serve", "doctor"},
     {"cli", "demo"},

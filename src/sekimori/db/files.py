@@ -12,7 +12,7 @@ import os
 import sqlite3
 import stat
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,7 +25,6 @@ from sqlalchemy.pool import NullPool
 from sekimori.errors import Fault
 
 APPLICATION_ID: Final = 0x53454B49  # "SEKI" in the file's header: another program's database is not taken for ours
-SCHEMA: Final = 1
 WHOLE_CHECK_BYTES: Final = 64 << 20
 """Files up to this size are checked whole when first opened; larger ones by `sekimori doctor`."""
 
@@ -52,10 +51,23 @@ def meta_table(metadata: sa.MetaData) -> sa.Table:
 class Kind:
     """What a file is made of and how it is recognised."""
 
-    def __init__(self, metadata: sa.MetaData, meta: sa.Table, guards: dict[str, str]) -> None:
+    def __init__(
+        self,
+        metadata: sa.MetaData,
+        meta: sa.Table,
+        guards: dict[str, str],
+        upgrades: Sequence[Callable[[sa.Connection], None]] = (),
+    ) -> None:
         self.metadata = metadata
         self.meta = meta
         self.guards = guards
+        self.upgrades = upgrades
+        """The n-th makes schema n + 1 of schema n, in one transaction when the file is opened. Append-only."""
+
+    @property
+    def schema(self) -> int:
+        """What files are made as, and upgraded to."""
+        return 1 + len(self.upgrades)
 
 
 class Files:
@@ -268,7 +280,7 @@ def _create(path: Path, kind: Kind, owner: str, values: dict[str, str], first: W
         for name, body in kind.guards.items():
             connection.exec_driver_sql(f"CREATE TRIGGER {name} {body}")
         connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+        connection.exec_driver_sql(f"PRAGMA user_version = {kind.schema}")
         rows = {"owner": owner, **values}
         connection.execute(sa.insert(kind.meta), [{"name": name, "value": value} for name, value in rows.items()])
         if first is not None:
@@ -284,10 +296,10 @@ def _check(path: Path, kind: Kind, owner: str, whole: bool) -> Work[None]:
         schema = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if application != APPLICATION_ID:
             raise _damaged(path, "it is not a Sekimori database")
-        if schema != SCHEMA:
+        if not 1 <= schema <= kind.schema:
             raise Fault(
                 "home_damaged",
-                f"{path} has schema {schema}; this version reads {SCHEMA}.",
+                f"{path} has schema {schema}; this version reads up to {kind.schema}.",
                 advice="Use the version of Sekimori that wrote it.",
             )
         if whole and path.stat().st_size <= WHOLE_CHECK_BYTES:
@@ -295,6 +307,9 @@ def _check(path: Path, kind: Kind, owner: str, whole: bool) -> Work[None]:
         found = connection.execute(sa.select(kind.meta.c.value).where(kind.meta.c.name == "owner")).scalar()
         if found != owner:
             raise _damaged(path, f"it belongs to {found!r}, not to {owner!r}")
+        for number in range(schema, kind.schema):
+            kind.upgrades[number - 1](connection)
+            connection.exec_driver_sql(f"PRAGMA user_version = {number + 1}")
 
     return work
 

@@ -27,11 +27,13 @@ from sekimori.ledger import entry as entries
 from sekimori.ledger.ledger import Draft, Ledger
 from sekimori.meter.budget import Reservation
 from sekimori.meter.usage import estimate
+from sekimori.policy.decide import STATEFUL
 from sekimori.policy.problems import unkeyed
 from sekimori.policy.snapshot import Snapshot
 from sekimori.telemetry import CallLine, Log, Metrics
 from sekimori.terms import OPERATOR, Ask, Grant, Headers, Principal, Route, Usage, Verdict
 from sekimori.upstream.call import Answer
+from sekimori.upstream.objects import Objects
 
 PROGRESS_S: Final = 10.0
 """Seconds of streaming after which the record says so, and again after as many."""
@@ -53,6 +55,7 @@ class Books(Struct, frozen=True):
     metrics: Metrics
     log: Log
     clock: Clock
+    objects: Objects
 
 
 class Recording:
@@ -81,6 +84,8 @@ class Recording:
         self._released = 0
         self._next_progress = 0.0
         self._final: bytes | None = None
+        self._minted: tuple[str, tuple[str, ...]] = ("", ())
+        """Of the hop that was settled last: the key's uid, and ids of what it left at the provider."""
 
     # What the steps of the walk tell.
 
@@ -135,6 +140,7 @@ class Recording:
             self._entry = (await self._books.ledger.write(*drafts))[-1]
         except Fault:
             self._open = False  # not written: there is no pair to close, and nothing leaves
+            self._unmint()
             raise
 
     def calling(self) -> Answer:
@@ -273,7 +279,30 @@ class Recording:
     async def _close_pair(self, outcome: entries.Outcome, refusal: Refusal | None) -> None:
         """Make `Settled` and `KeyUsed` durable. Raises Fault `ledger_unavailable`."""
         self._open = False
-        await self._books.ledger.write(*self._settlement(outcome, refusal))
+        try:
+            await self._books.ledger.write(*self._settlement(outcome, refusal))
+        except Fault:
+            self._unmint()
+            raise
+
+    def _mint(self, route: Route, ask: Ask, answer: Answer | None) -> list[str]:
+        """What the provider keeps from now on for this tenant and key; it exists here before anyone can read its id.
+
+        Of a key that tenants share nothing is remembered: what it made must not be named by anyone.
+        """
+        if answer is None or route.key_owner_uid == OPERATOR:
+            return []
+        minted = answer.minted if answer.stream is None else answer.stream.minted
+        if not minted or not (route.stores or ask.needs & STATEFUL):
+            return []
+        self._minted = route.key_uid, minted
+        self._books.objects.mint(self._principal.tenant_uid, route.key_uid, minted)
+        return list(minted)
+
+    def _unmint(self) -> None:
+        """What could not be recorded: of a hop whose settlement failed."""
+        key_uid, minted = self._minted
+        self._books.objects.unmint(self._principal.tenant_uid, key_uid, minted)
 
     def _settlement(self, outcome: entries.Outcome, refusal: Refusal | None) -> list[Draft]:
         answer, route, ask, now = self._answer, self._route, self._ask, self._books.clock.monotonic()
@@ -297,6 +326,7 @@ class Recording:
             released_bytes=self._released + (len(self._final) if self._final is not None else 0),
             verdict=self._output,
             request_id=self.call,
+            minted=self._mint(route, ask, answer),
         )
         self._meter.settled(outcome, seconds, usage, first)
         line = CallLine(
