@@ -12,7 +12,7 @@ import os
 import sqlite3
 import stat
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,6 +25,7 @@ from sqlalchemy.pool import NullPool
 from sekimori.errors import Fault
 
 APPLICATION_ID: Final = 0x53454B49  # "SEKI" in the file's header: another program's database is not taken for ours
+SCHEMA: Final = 1
 WHOLE_CHECK_BYTES: Final = 64 << 20
 """Files up to this size are checked whole when first opened; larger ones by `sekimori doctor`."""
 
@@ -52,22 +53,14 @@ class Kind:
     """What a file is made of and how it is recognised."""
 
     def __init__(
-        self,
-        metadata: sa.MetaData,
-        meta: sa.Table,
-        guards: dict[str, str],
-        upgrades: Sequence[Callable[[sa.Connection], None]] = (),
+        self, metadata: sa.MetaData, meta: sa.Table, guards: dict[str, str], added: tuple[sa.Table, ...] = ()
     ) -> None:
         self.metadata = metadata
         self.meta = meta
         self.guards = guards
-        self.upgrades = upgrades
-        """The n-th makes schema n + 1 of schema n, in one transaction when the file is opened. Append-only."""
-
-    @property
-    def schema(self) -> int:
-        """What files are made as, and upgraded to."""
-        return 1 + len(self.upgrades)
+        self.added = added
+        """Tables that files of the first release lack. A file gets them when it is opened; that changes nothing that
+        was there, so it stays of the same schema and an older version still reads it."""
 
 
 class Files:
@@ -280,7 +273,7 @@ def _create(path: Path, kind: Kind, owner: str, values: dict[str, str], first: W
         for name, body in kind.guards.items():
             connection.exec_driver_sql(f"CREATE TRIGGER {name} {body}")
         connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.exec_driver_sql(f"PRAGMA user_version = {kind.schema}")
+        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
         rows = {"owner": owner, **values}
         connection.execute(sa.insert(kind.meta), [{"name": name, "value": value} for name, value in rows.items()])
         if first is not None:
@@ -296,10 +289,10 @@ def _check(path: Path, kind: Kind, owner: str, whole: bool) -> Work[None]:
         schema = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if application != APPLICATION_ID:
             raise _damaged(path, "it is not a Sekimori database")
-        if not 1 <= schema <= kind.schema:
+        if schema != SCHEMA:
             raise Fault(
                 "home_damaged",
-                f"{path} has schema {schema}; this version reads up to {kind.schema}.",
+                f"{path} has schema {schema}; this version reads {SCHEMA}.",
                 advice="Use the version of Sekimori that wrote it.",
             )
         if whole and path.stat().st_size <= WHOLE_CHECK_BYTES:
@@ -307,9 +300,8 @@ def _check(path: Path, kind: Kind, owner: str, whole: bool) -> Work[None]:
         found = connection.execute(sa.select(kind.meta.c.value).where(kind.meta.c.name == "owner")).scalar()
         if found != owner:
             raise _damaged(path, f"it belongs to {found!r}, not to {owner!r}")
-        for number in range(schema, kind.schema):
-            kind.upgrades[number - 1](connection)
-            connection.exec_driver_sql(f"PRAGMA user_version = {number + 1}")
+        for table in kind.added:
+            table.create(connection, checkfirst=True)
 
     return work
 

@@ -67,15 +67,7 @@ OBJECTS: Final = "objects"
 """The follower that writes them."""
 
 
-def _add_objects(connection: sa.Connection) -> None:
-    """Schema 2. What stands in the log by then was written before entries said what was minted: it is passed over."""
-    _object.create(connection)
-    last = connection.execute(sa.select(sa.func.max(_entry.c.position))).scalar()
-    if last is not None:
-        connection.exec_driver_sql(_MOVE, (OBJECTS, last + 1))
-
-
-KIND: Final = Kind(_metadata, _meta, {}, [_add_objects])
+KIND: Final = Kind(_metadata, _meta, {}, added=(_object,))
 
 By = Literal["day", "agent", "key", "provider", "model", "currency"]
 
