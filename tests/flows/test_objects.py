@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from sekimori.control.arguments import Nothing, Put
+from sekimori.control.arguments import Adopt, Nothing, Put
+from sekimori.control.owner import Failed
 from sekimori.errors import REASONS
 from sekimori.http.server import Reply, Request
 from sekimori.ledger import entry
@@ -256,6 +257,33 @@ async def test_many_make_and_name_at_once(tmp_path: Path) -> None:
         others = {"acme/x": "globex/z", "globex/z": "acme/x"}
         found = await asyncio.gather(*(ask(here, others[agent], {"container": name}) for agent, name in made))
         assert {status for status, _ in found} == {404}
+
+
+async def test_what_was_made_elsewhere_exists_once_it_is_adopted(tmp_path: Path) -> None:
+    async with place(tmp_path, documents=DOCUMENTS, check=False) as here:
+        await prepare(here)
+        upload = asked({"type": "container_upload", "file_id": "file_elsewhere"})
+        assert (await ask(here, "acme/x", upload))[0] == 404
+        await here.verb("object adopt", Adopt(path="clients/acme/own", ids=("file_elsewhere",)))
+        for path, ids in (
+            ("operator/house", ("file_x",)),
+            ("clients/acme/nothing", ("file_x",)),
+            ("clients/acme/own", ()),
+            ("clients/acme/own", ("two words",)),
+        ):
+            with pytest.raises(Failed):
+                await here.verb("object adopt", Adopt(path=path, ids=ids))
+        here.provider.script.append(kept("msg_one", "container_one", "file_one"))
+        assert (await ask(here, "acme/x", upload))[0] == 200
+        for log in ("acme", "operator"):
+            [adopted] = await here.of_kind(log, entry.OBJECTS_ADOPTED)
+            assert (adopted.key, adopted.ids) == ("clients/acme/own", ["file_elsewhere"])
+        assert not here.running.home.objects._fresh
+    async with back_up(here), serving(here):
+        here.provider.script.append(kept("msg_one", "container_one", "file_one"))
+        assert (await ask(here, "acme/x", upload))[0] == 200
+        for agent in ("acme/y", "globex/z"):
+            assert (await ask(here, agent, upload))[0] == 404
 
 
 async def test_an_agent_that_was_granted_nothing_leaves_nothing(tmp_path: Path) -> None:

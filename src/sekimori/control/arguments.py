@@ -78,6 +78,11 @@ class Usage(Args, frozen=True):
     until: str = "9999-12-31"
 
 
+class Adopt(Args, frozen=True):
+    path: str
+    ids: tuple[str, ...]
+
+
 class EgressCheck(Args, frozen=True):
     urls: tuple[str, ...]
     tenant: str

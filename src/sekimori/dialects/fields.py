@@ -181,7 +181,8 @@ OPENAI_TOOL_MEMBERS: Final = OPENAI_TOOL | frozenset(
         "name", "description", "parameters", "strict", "format", "allowed_tools", "mode", "tools", "container",
         "environment", "server_url", "server_label", "server_description", "connector_id", "authorization", "headers",
         "require_approval", "vector_store_ids", "filters", "max_num_results", "ranking_options", "search_context_size",
-        "user_location", "file_ids", "memory_limit", "tunnel_id", "network_policy", "input_image_mask", "model", "skills",
+        "user_location", "file_ids", "memory_limit", "tunnel_id", "network_policy", "input_image_mask",
+        "model", "skills",
     }
 )  # fmt: skip
 """Members of any tool, the provider's own included: one that differs from them in case alone is refused, also where

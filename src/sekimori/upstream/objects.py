@@ -4,6 +4,8 @@ A response that is stored, a conversation, a file, a container: whoever names it
 provider tells accounts apart, not our tenants, and not the keys of one account. So an id is good for a tenant, with a
 key, where a call of that tenant with that key brought it back through us, and else it does not exist.
 
+What was made elsewhere, with the provider's own tools, exists once a person has adopted it, by name and for one key.
+
 What a call mints stands in its `Settled`, which is durable before the reply ends; from then on it is known here, first
 in memory, then, once the entry was followed, in the tenant's own rows. A look-up reads the rows of the tenant that asks
 and of no other: an id of another tenant and one that nobody has cannot be told apart by anything that is done here.
@@ -19,8 +21,9 @@ from typing import Final
 
 from sekimori.db import Database, ObjectRow
 from sekimori.errors import Fault
-from sekimori.ledger.entry import KeyUsed, Settled
+from sekimori.ledger.entry import KeyUsed, ObjectsAdopted, Settled
 from sekimori.ledger.protocols import Recorded
+from sekimori.terms import OPERATOR
 
 KEPT_MS: Final = 90 * 86_400_000
 """How long an id is known after it was minted: as long as the entry that says so is kept by default."""
@@ -188,8 +191,11 @@ def _found(entries: Sequence[Recorded]) -> tuple[list[ObjectRow], list[tuple[str
     keys: dict[tuple[str, int], str] = {}
     late: list[tuple[str, int, str]] = []
     settled: set[tuple[str, int]] = set()
+    adopted: list[ObjectRow] = []
     for entry in entries:
         said, call, hop = entry.payload, entry.leaf.call, entry.leaf.hop
+        if type(said) is ObjectsAdopted and entry.log != OPERATOR and call is not None:
+            adopted += [ObjectRow(id, said.key_uid, entry.leaf.time, call, 0) for id in said.ids]
         if call is None or hop is None:
             continue
         if type(said) is Settled:
@@ -206,4 +212,4 @@ def _found(entries: Sequence[Recorded]) -> tuple[list[ObjectRow], list[tuple[str
         for (call, hop), (time, ids) in minted.items()
         for id in ids
     ]
-    return rows, late
+    return rows + adopted, late
