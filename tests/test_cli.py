@@ -442,3 +442,38 @@ def test_a_server_does_not_load_what_reads_the_other_commands(tmp_path: Path) ->
 )
 def test_the_words_of_serve_are_read_exactly_or_the_common_way(words: list[str], expected: object) -> None:
     assert cli._serve(words) == expected
+
+
+def test_egress_check_answers_a_line_for_each_url(run: Run) -> None:
+    """Without a tenant it asks nobody, and needs no home."""
+    done = run("egress", "check", "https://example.com/x", "https://10.0.0.1/x", "https://example.com/\u202e\x1b")
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert [(one["allowed"], one["reason"]) for one in lines] == [
+        (True, "allowed"),
+        (False, "private"),
+        (False, "forbidden_character"),
+    ]
+    assert (done.status, done.out.isascii(), lines[0]["url"]) == (1, True, "https://example.com/x")
+    read = run("egress", "check", stdin="https://example.com/a\r\nhttps://example.com/b\n")
+    assert (read.status, len(read.out.splitlines())) == (0, 2)
+    assert run("egress", "check", "--tenant", "acme", "https://example.com/").status == 2
+
+
+def test_egress_check_by_an_agents_document(run: Run, home: Path, tmp_path: Path) -> None:
+    words = (
+        "egress",
+        "check",
+        "--tenant",
+        "acme",
+        "--agent",
+        "x",
+        "https://a.example.com/x",
+        "https://b.example.com/x",
+    )
+    before = run(*words)
+    assert [json.loads(line)["reason"] for line in before.out.splitlines()] == ["no_document", "no_document"]
+    (tmp_path / "egress.yaml").write_text("{kind: Egress, tenant: acme, allow: [{host: a.example.com}]}")
+    assert run("apply", "-f", str(tmp_path / "egress.yaml")).status == 0
+    after = run(*words)
+    assert [json.loads(line)["reason"] for line in after.out.splitlines()] == ["allowed", "not_listed"]
+    assert (before.status, after.status) == (1, 1)

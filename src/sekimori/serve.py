@@ -81,7 +81,7 @@ async def running(settings: Settings, *, plane: Plane = "all", log: Log | None =
         await recall(home, budget)
         pool, providers = _providers(home, settings, stack)
         metrics = _metrics(home)
-        books = Books(home.ledger, refusals, lambda: home.snapshot, metrics, log, clock)
+        books = Books(home.ledger, refusals, lambda: home.snapshot, metrics, log, clock, home.objects)
         listener = Listener(Gateway(home.index, budget, providers, books, home.health))
         gateway, gateway_port = await _listen(
             settings.gateway,

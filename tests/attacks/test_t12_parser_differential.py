@@ -47,6 +47,11 @@ TWO_MEANINGS: list[bytes] = [
     b'{"model":"tiny",%b,"Tools":[{"type":"web_search"}]}' % M,
     b'{"model":"tiny",%b,"Web_Search_Options":{}}' % M,
     b'{"model":"tiny",%b,"tools":[{"Type":"web_search","type":"function","function":{"name":"a"}}]}' % M,
+    b'{"model":"tiny",%b,"tools":[{"Type":"web_search","type":"brand_new"}]}' % M,
+    b'{"model":"tiny",%b,"tools":[{"type":"brand_new","SERVER_URL":"https://x.example/"}]}' % M,
+    '{"model":"tiny","messages":[],"tools":[{"type":"brand_new","vector_\u017ftore_ids":["x"]}]}'.encode(),
+    b'{"model":"tiny",%b,"tool_choice":{"type":"function","Type":"web_search","function":{"name":"a"}}}' % M,
+    b'{"model":"tiny",%b,"tool_choice":{"type":"brand_new","TYPE":"mcp"}}' % M,
     b'{"model":"tiny","messages":[{"role":"user","Content":[{"type":"image_url"}],"content":"x"}]}',
     b'{"model":"tiny","messages":[{"role":"user","content":[{"type":"text","text":"x","Text":"y"}]}]}',
     # Numbers and words that are not JSON, or not everywhere.

@@ -227,6 +227,7 @@ def examples() -> list[entry.Payload]:
         entry.ApiKeyIssued(credential="c", agent="a", scopes=["read", "write"], expires_ms=None, note="n"),
         entry.ApiKeyRevoked(credential="c", agent="a"),
         entry.KekRotated(old="1", new="2", rewrapped=3),
+        entry.ObjectsAdopted(key="clients/acme/own", key_uid="ku", ids=["file-1", "vs_2"]),
     ]
 
 

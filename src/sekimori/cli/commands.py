@@ -36,11 +36,12 @@ _key = App(name="key", help="Provider keys. A secret is read from standard input
 _apikey = App(name="apikey", help="API keys of agents.")
 _route = App(name="route", help="Which key a call would use.")
 _policy = App(name="policy", help="What a call would be allowed.")
+_object = App(name="object", help="What providers keep: files, conversations, stores.")
 _egress = App(name="egress", help="Which URLs a provider may be had to fetch.")
 _ledger = App(name="ledger", help="The record: verify it, read it, take proofs from it.")
 _kek = App(name="kek", help="The key-encryption key.")
 _import = App(name="import", help="Documents from the configuration of another gateway.")
-for _group in (_key, _apikey, _route, _policy, _egress, _ledger, _kek, _import):
+for _group in (_key, _object, _apikey, _route, _policy, _egress, _ledger, _kek, _import):
     app.command(_group)
 
 _STDIN: Final = "/dev/stdin"
@@ -347,6 +348,21 @@ def key_unfreeze(path: str, /) -> None:
 def key_list(*, tenant: str = "") -> None:
     """The provider keys, without their secrets."""
     _print(_ask("key list", arguments.Listing(tenant=tenant)), show.keys)
+
+
+@_object.command(name="adopt")
+def object_adopt(path: str, /, *ids: str) -> None:
+    """Let a tenant's key name objects that the provider keeps and that were not made through here.
+
+    Parameters
+    ----------
+    path
+        clients/TENANT/NAME: the key of the account that has them.
+    ids
+        As the provider lists them, e.g. of files, vector stores or conversations.
+    """
+    answer = _ask("object adopt", arguments.Adopt(path=path, ids=ids))
+    _print(answer, lambda done: show.line(f"{done['path']} may name {', '.join(done['ids'])}."))
 
 
 @_apikey.command(name="issue")

@@ -80,6 +80,11 @@ class Usage(Args, frozen=True):
     """Only calls that carry this cost tag."""
 
 
+class Adopt(Args, frozen=True):
+    path: str
+    ids: tuple[str, ...]
+
+
 class EgressCheck(Args, frozen=True):
     urls: tuple[str, ...]
     tenant: str

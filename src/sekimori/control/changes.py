@@ -20,6 +20,7 @@ from msgspec import Struct
 from sekimori.control.current import Current, compiled, restored, scopes_of, stored
 from sekimori.control.intents import Intent, Intents, KeyState, StoredDraft, to_its_end
 from sekimori.db import ApiKeyRow, Database, Generation, Identity
+from sekimori.dialects.stream import MOST_MINTED, kept_id
 from sekimori.errors import Fault, Refused
 from sekimori.identity import apikey, names
 from sekimori.identity.authenticate import Credential, KeyIndex
@@ -31,6 +32,7 @@ from sekimori.policy.kinds import Agent, Key, owner_of
 from sekimori.policy.problems import Invalid, Problem
 from sekimori.policy.snapshot import included, uid_names
 from sekimori.terms import OPERATOR, CredentialKind, Scope
+from sekimori.upstream.objects import Objects
 from sekimori.vault.embedded import KekRotation
 from sekimori.vault.index import KeyInfo
 from sekimori.vault.keys import Keys
@@ -374,6 +376,32 @@ class Changes:
             verb = self._keys.freeze if frozen else self._keys.unfreeze
             action: Literal["frozen", "unfrozen"] = "frozen" if frozen else "unfrozen"
             return await self._change_key(action, after, actor, lambda: verb(owner, path))
+
+    # -- what providers keep -----------------------------------------------------------------------------------------
+
+    @to_its_end
+    async def objects_adopt(self, path: str, ids: Sequence[str], actor: str, objects: Objects) -> None:
+        """Let a tenant's key name objects that were made elsewhere. The entry is the change: there is nothing else.
+
+        Raises Refused `not_found`, `forbidden` for a key of the operator, `wrong_use` for what can be no id.
+        """
+        if not 0 < len(ids) <= MOST_MINTED or not all(kept_id(id) for id in ids):
+            text = f"Name 1 to {MOST_MINTED} ids of visible ASCII characters."
+            raise Refused("wrong_use", text, advice="As the provider lists them, e.g. `vs_68e1…`.")
+        async with self._one_change():
+            owner, uid, _ = await self._key(path)
+            if owner == OPERATOR:
+                text = "Tenants share the keys of the operator: what is kept with one would be everyone's."
+                raise Refused("forbidden", text, advice="Name a key of a tenant.")
+            payload = entry.ObjectsAdopted(key=path, key_uid=uid, ids=list(ids))
+            number = self.current.generation.number
+            drafts = self._intents.drafts((OPERATOR, owner), actor, self._ledger.new_id(), number, payload)
+            objects.mint(owner, uid, ids)
+            try:
+                await self._intents.write(drafts)
+            except Fault:
+                objects.unmint(owner, uid, ids)
+                raise
 
     async def _key(self, path: str) -> tuple[str, str, KeyInfo | None]:
         uid = self.current.uids.get(f"key/{path}")

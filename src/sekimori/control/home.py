@@ -5,6 +5,7 @@
         home.index             API keys by hash, for identity.authenticate
         home.keys              provider keys, to lend
         home.ledger            the record
+        home.objects           what providers keep for whom
         home.changes           the verbs that change something
         home.subscribe(f)      f(snapshot) at once and after every change
 
@@ -38,6 +39,7 @@ from sekimori.policy.snapshot import Snapshot
 from sekimori.telemetry import Log
 from sekimori.terms import OPERATOR
 from sekimori.upstream.health import Health
+from sekimori.upstream.objects import Objects
 from sekimori.vault import kek
 from sekimori.vault.keys import Keys
 
@@ -71,6 +73,7 @@ class Home:
         database: Database,
         keys: Keys,
         ledger: Ledger,
+        objects: Objects,
         index: KeyIndex,
         now_ms: Callable[[], int],
         log: Log,
@@ -82,6 +85,7 @@ class Home:
         self.database = database
         self.keys = keys
         self.ledger = ledger
+        self.objects = objects
         self.index = index
         self.now_ms = now_ms
         self.log = log
@@ -189,11 +193,15 @@ async def _open(
         checkpoint_seconds=settings.ledger.checkpoint_seconds,
         integrate_entries=settings.ledger.integrate_entries,
     )
+    begun = {log: ledger.size(log) for log in ledger.logs()}
+    objects = Objects(database, clock, begun=begun, catch_up=ledger.integrate)
+    stack.push_async_callback(objects.flush)  # left after the ledger's close, which feeds its followers once more
     stack.push_async_callback(ledger.close)
     ledger.register(UsageFollower(database))
+    ledger.register(objects)
 
     index = KeyIndex(keys.peppers)
-    home = Home(settings, name, database, keys, ledger, index, clock, log, served)
+    home = Home(settings, name, database, keys, ledger, objects, index, clock, log, served)
     store = database.deployment
     current = restored(await store.generation(), await store.identities(), str(store.path))
     home.changes = Changes(database, keys, ledger, index, current, publish=home._publish, now_ms=clock, random=random)

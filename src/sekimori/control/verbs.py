@@ -17,6 +17,7 @@ from msgspec import Raw, Struct, structs
 
 from sekimori.control import records
 from sekimori.control.arguments import (
+    Adopt,
     Args,
     EgressCheck,
     Explain,
@@ -247,6 +248,11 @@ def explained(snapshot: Snapshot, args: Explain) -> Explanation:
     )
 
 
+async def object_adopt(home: Home, args: Adopt, actor: str, progress: Progress) -> dict[str, object]:
+    await home.changes.objects_adopt(args.path, args.ids, actor, home.objects)
+    return {"path": args.path, "ids": args.ids}
+
+
 async def egress_check(home: Home, args: EgressCheck, actor: str, progress: Progress) -> list[egress.Verdict]:
     """What the list that counts for an agent says of each URL."""
     policy = table_of(home.snapshot, args.tenant, args.agent).egress
@@ -316,6 +322,7 @@ VERBS: Final[dict[str, tuple[type[Args], Handler]]] = {
     "apikey revoke": (Revoke, apikey_revoke),
     "route explain": (Explain, route_explain),
     "policy explain": (Explain, route_explain),
+    "object adopt": (Adopt, object_adopt),
     "egress check": (EgressCheck, egress_check),
     "usage": (Usage, usage),
     "ledger verify": (Logs, records.verify),

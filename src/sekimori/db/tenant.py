@@ -1,4 +1,5 @@
-"""One tenant's own rows (and the operator's own): payloads of its log, cursors of followers, usage by day.
+"""One tenant's own rows (and the operator's own): payloads of its log, cursors of followers, usage by day, objects that
+providers keep.
 
 A `TenantStore` is made for one uid and can name no other file; the file says whose it is, and one that was put in
 another's place is refused. There is no method that takes SQL or a table's name.
@@ -59,7 +60,22 @@ _usage_for = sa.Table(
 )
 """Those of the sums in `usage` whose calls said whom or what they are for; each use stands in one row at most."""
 
-KIND: Final = Kind(_metadata, _meta, {}, added=(_usage_for,))
+_object = sa.Table(
+    "object",
+    _metadata,
+    sa.Column("id", sa.Text, primary_key=True, nullable=False),
+    sa.Column("key_uid", sa.Text, primary_key=True, nullable=False),
+    sa.Column("minted_ms", sa.Integer, nullable=False),
+    sa.Column("call", sa.LargeBinary, nullable=False),
+    sa.Column("hop", sa.Integer, nullable=False),
+)
+sa.Index("object_age", _object.c.minted_ms)
+sa.Index("object_open", _object.c.call, sqlite_where=_object.c.key_uid == "")
+OBJECTS: Final = "objects"
+"""The follower that writes them."""
+
+
+KIND: Final = Kind(_metadata, _meta, {}, added=(_usage_for, _object))
 
 By = Literal["day", "agent", "key", "provider", "model", "currency", "end_user", "session", "tags"]
 
@@ -96,6 +112,19 @@ class UsageRow(Struct, frozen=True):
     """10^-9 of `currency`, of the uses that have a price."""
     unpriced: int = 0
     """Uses without a known price: their cost is not in `cost_nano`."""
+
+
+class ObjectRow(Struct, frozen=True):
+    """An object that a provider keeps for the tenant."""
+
+    id: str
+    """The provider's own."""
+    key_uid: str
+    """Of the key that it was minted with; empty while only the first of its call's two entries was followed."""
+    minted_ms: int
+    call: str
+    """Canonical UUID."""
+    hop: int
 
 
 class TenantStore:
@@ -159,16 +188,48 @@ class TenantStore:
         values_for = [tuple(getattr(row, field) for field in _USAGE_FOR) for row in said]
 
         def work(connection: sa.Connection) -> None:
-            at = connection.execute(sa.select(_cursor.c.position).where(_cursor.c.name == name)).scalar() or 0
-            if at != start:
-                raise Fault("internal", f"The cursor {name} is at {at}, not at {start}.", advice="Restart the server.")
+            _move_cursor(connection, name, start, end)
             if values:
                 connection.exec_driver_sql(_ADD, values)
             if values_for:
                 connection.exec_driver_sql(_ADD_FOR, values_for)
-            connection.exec_driver_sql(_MOVE, (name, end))
 
         await self._run(work)
+
+    async def put_objects(
+        self,
+        start: int,
+        end: int,
+        minted: Sequence[ObjectRow],
+        keys: Sequence[tuple[str, int, str]],
+        horizon_ms: int,
+    ) -> None:
+        """Add objects, complete those of earlier slices by the (call, hop, key uid) of `keys`, forget those minted
+        before `horizon_ms`, and move the cursor `objects`, in one transaction. Raises as `add_usage`."""
+        rows = [(one.id, one.key_uid, one.minted_ms, _bytes(one.call), one.hop) for one in minted]
+
+        def work(connection: sa.Connection) -> None:
+            _move_cursor(connection, OBJECTS, start, end)
+            for call, hop, key_uid in keys:
+                late = sa.update(_object).prefix_with("OR REPLACE").values(key_uid=key_uid)
+                late = late.where(_object.c.call == _bytes(call), _object.c.hop == hop, _object.c.key_uid == "")
+                connection.execute(late)
+            if rows:
+                connection.exec_driver_sql(_PUT_OBJECT, rows)
+            connection.execute(sa.delete(_object).where(_object.c.minted_ms < horizon_ms))
+
+        await self._run(work)
+
+    async def objects(self, ids: Sequence[str]) -> tuple[int, list[ObjectRow]]:
+        """(the cursor `objects`, rows of these ids). Rows without a key are not told."""
+        query = sa.select(_object).where(_object.c.id.in_(ids), _object.c.key_uid != "")
+        cursor = sa.select(_cursor.c.position).where(_cursor.c.name == OBJECTS)
+
+        def work(connection: sa.Connection) -> tuple[int, list[ObjectRow]]:
+            rows = [ObjectRow(id, key, ms, _text(call), hop) for id, key, ms, call, hop in connection.execute(query)]
+            return connection.execute(cursor).scalar() or 0, rows
+
+        return await self._run(work)
 
     async def usage(self, by: Sequence[By], since: str, until: str, tag: str = "") -> list[UsageRow]:
         """Sums of the days from `since` to `until` inclusive, by the named columns and the currency, in their order.
@@ -237,6 +298,7 @@ def _move() -> str:
     )
 
 
+_PUT_OBJECT: Final = _compiled(insert(_object).prefix_with("OR REPLACE"))
 _PUT: Final = _compiled(insert(_entry).on_conflict_do_nothing(index_elements=["position"]))
 _ADD: Final = _add(_usage, _BY)
 _ADD_FOR: Final = _add(_usage_for, (*_BY, *_FOR))
@@ -254,6 +316,14 @@ def _put(connection: sa.Connection, rows: Sequence[Row]) -> None:
             call = calls[row.call] = _bytes(row.call)
         values.append((row.index, _bytes(row.id), call, row.kind, row.class_, row.time, row.daykey, row.ciphertext))
     connection.exec_driver_sql(_PUT, values)
+
+
+def _move_cursor(connection: sa.Connection, name: str, start: int, end: int) -> None:
+    """Raises `Fault('internal')` where the cursor is not at `start`: then nothing may be taken a second time."""
+    at = connection.execute(sa.select(_cursor.c.position).where(_cursor.c.name == name)).scalar() or 0
+    if at != start:
+        raise Fault("internal", f"The cursor {name} is at {at}, not at {start}.", advice="Restart the server.")
+    connection.exec_driver_sql(_MOVE, (name, end))
 
 
 def _bytes(uuid: str) -> bytes:

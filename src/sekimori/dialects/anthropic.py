@@ -108,6 +108,9 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
         _read_blocks(found, system, ("system",))
     for index, tool in enumerate(list_of(value, "tools")):
         _read_tool(found, tool, ("tools", index))
+    choice = value.get("tool_choice")
+    if type(choice) is dict:
+        found.spelled(choice.keys(), fields.ANTHROPIC_TOOL_MEMBERS, ("tool_choice",))
     read_references(found, body, value, fields.ANTHROPIC_SCHEMAS)
     for index, server in enumerate(list_of(value, "mcp_servers")):
         _read_server(found, server, ("mcp_servers", index))

@@ -181,7 +181,8 @@ OPENAI_TOOL_MEMBERS: Final = OPENAI_TOOL | frozenset(
         "name", "description", "parameters", "strict", "format", "allowed_tools", "mode", "tools", "container",
         "environment", "server_url", "server_label", "server_description", "connector_id", "authorization", "headers",
         "require_approval", "vector_store_ids", "filters", "max_num_results", "ranking_options", "search_context_size",
-        "user_location", "file_ids", "memory_limit", "network_policy", "input_image_mask", "model", "skills",
+        "user_location", "file_ids", "memory_limit", "tunnel_id", "network_policy", "input_image_mask",
+        "model", "skills",
     }
 )  # fmt: skip
 """Members of any tool, the provider's own included: one that differs from them in case alone is refused, also where
@@ -318,7 +319,7 @@ ANTHROPIC_TOOL: Final = frozenset(
     }
 )  # fmt: skip
 """Members of a tool that the agent itself runs."""
-ANTHROPIC_TOOL_MEMBERS: Final = ANTHROPIC_TOOL | frozenset(
+ANTHROPIC_TOOL_MEMBERS: Final = ANTHROPIC_TOOL | OPENAI_TOOL_MEMBERS | frozenset(
     {
         "allowed_domains", "blocked_domains", "citations", "max_content_tokens", "max_uses", "user_location",
         "url_sources", "use_cache", "response_inclusion", "configs", "default_config", "mcp_server_name", "model",
@@ -326,7 +327,7 @@ ANTHROPIC_TOOL_MEMBERS: Final = ANTHROPIC_TOOL | frozenset(
         "max_tokens", "tools",
     }
 )  # fmt: skip
-"""Members of any tool, the provider's own included: as OPENAI_TOOL_MEMBERS."""
+"""Members of any tool, the provider's own included: as OPENAI_TOOL_MEMBERS, whose servers often speak both dialects."""
 ANTHROPIC_TOOLS: Final[Mapping[str, Rule]] = MappingProxyType(
     {
         "custom": INERT,

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sekimori.dialects import fields
+from sekimori.dialects.absent import Absent
 from sekimori.dialects.found import Found, Path, count_of, flag_of, list_of, read_references, text_of, wrong
 from sekimori.dialects.glance import ABSENT, empty, first, glance, small
 from sekimori.dialects.outside import read_conversation, read_file_id, read_media_url, read_tool_outside
@@ -290,6 +291,13 @@ def stream_error(refused: Refusal) -> bytes:
 def error_object(refused: Refusal, status: int) -> dict[str, Any]:
     """A refusal as the dialect's error object."""
     kind = _TYPES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
+    if isinstance(refused, Absent):
+        return {
+            "message": words(refused),
+            "type": "invalid_request_error",
+            "param": refused.param,
+            "code": refused.code,
+        }
     return {"message": words(refused), "type": kind, "param": None, "code": refused.reason}
 
 

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sekimori.dialects import fields_responses as registry
-from sekimori.dialects.fields import undated
+from sekimori.dialects.fields import OPENAI_TOOL_MEMBERS, undated
 from sekimori.dialects.found import Found, Path, count_of, flag_of, list_of, read_references, text_of, wrong
 from sekimori.dialects.glance import ABSENT, empty, first, glance, small
 from sekimori.dialects.openai import NAME, ReplyFacts, error_object, read_error, refusal
@@ -229,6 +229,7 @@ def _read_part(found: Found, part: Any, path: Path) -> None:
 def _read_tool(found: Found, tool: Any, path: Path) -> None:
     if type(tool) is not dict:
         wrong(path, "an object")
+    found.spelled(tool.keys(), OPENAI_TOOL_MEMBERS, path)
     known = _read_tool_kind(found, tool.get("type"), (*path, "type"))
     if known is None:
         return

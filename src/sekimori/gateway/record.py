@@ -29,11 +29,13 @@ from sekimori.ledger.ledger import Draft, Ledger
 from sekimori.meter.budget import Reservation
 from sekimori.meter.prices import Rate
 from sekimori.meter.usage import estimate
+from sekimori.policy.decide import STATEFUL
 from sekimori.policy.problems import unkeyed
 from sekimori.policy.snapshot import Snapshot
 from sekimori.telemetry import CallLine, Log, Metrics
 from sekimori.terms import OPERATOR, Ask, Grant, Headers, Principal, Route, Tags, Usage, Verdict
 from sekimori.upstream.call import Answer
+from sekimori.upstream.objects import Objects
 
 PROGRESS_S: Final = 10.0
 """Seconds of streaming after which the record says so, and again after as many."""
@@ -55,6 +57,7 @@ class Books(Struct, frozen=True):
     metrics: Metrics
     log: Log
     clock: Clock
+    objects: Objects
 
     def price(self, route: Route) -> Rate | None:
         """The price of a route's model now; None where it has none."""
@@ -92,6 +95,8 @@ class Recording:
         """Of a hop whose end is written down: key uid, usage, cost, whether anything was sent."""
         self._next_progress = 0.0
         self._final: bytes | None = None
+        self._minted: tuple[str, tuple[str, ...]] = ("", ())
+        """Of the hop that was settled last: the key's uid, and ids of what it left at the provider."""
 
     # What the steps of the walk tell.
 
@@ -153,6 +158,7 @@ class Recording:
             entry = ended[-1] if ended else ""
         except Fault:
             self._open = False  # not written: there is no pair to close, and nothing leaves
+            self._unmint()
             raise
         finally:
             self._charge(entry)
@@ -313,6 +319,9 @@ class Recording:
         entry = ""
         try:
             entry = (await self._books.ledger.write(*self._settlement(outcome, refusal)))[-1]
+        except Fault:
+            self._unmint()
+            raise
         finally:
             self._charge(entry)
 
@@ -324,6 +333,25 @@ class Recording:
         self._used = None
         if self._reservation is not None:
             self._reservation.settle(key_uid, usage, nano, entry, sent=sent)
+
+    def _mint(self, route: Route, ask: Ask, answer: Answer | None) -> list[str]:
+        """What the provider keeps from now on for this tenant and key; it exists here before anyone can read its id.
+
+        Of a key that tenants share nothing is remembered: what it made must not be named by anyone.
+        """
+        if answer is None or route.key_owner_uid == OPERATOR:
+            return []
+        minted = answer.minted if answer.stream is None else answer.stream.minted
+        if not minted or not (route.stores or ask.needs & STATEFUL):
+            return []
+        self._minted = route.key_uid, minted
+        self._books.objects.mint(self._principal.tenant_uid, route.key_uid, minted)
+        return list(minted)
+
+    def _unmint(self) -> None:
+        """What could not be recorded: of a hop whose settlement failed."""
+        key_uid, minted = self._minted
+        self._books.objects.unmint(self._principal.tenant_uid, key_uid, minted)
 
     def _settlement(self, outcome: entries.Outcome, refusal: Refusal | None) -> list[Draft]:
         answer, route, ask, now = self._answer, self._route, self._ask, self._books.clock.monotonic()
@@ -350,6 +378,7 @@ class Recording:
             released_bytes=self._released + (len(self._final) if self._final is not None else 0),
             verdict=self._output,
             request_id=self.call,
+            minted=self._mint(route, ask, answer),
         )
         self._meter.settled(outcome, seconds, usage, first)
         line = CallLine(

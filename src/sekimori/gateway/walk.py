@@ -1,8 +1,9 @@
 """The walk of one call: the dangerous sequence, from a stranger's bytes to a settled record.
 
-Read `walk` aloud: authenticate, read, decide, reserve, screen, and for each authorised hop record, call, screen,
-release; the exit of `recording` settles. There are no hooks between the steps, so that no configuration can reorder
-them. What a step refuses it refuses by raising a `Refusal`; `Recording` makes the record and the reply of it.
+Read `walk` aloud: authenticate, read, decide, reserve, see who made what is named, screen, and for each authorised hop
+record, call, screen, release; the exit of `recording` settles. There are no hooks between the steps, so that no
+configuration can reorder them. What a step refuses it refuses by raising a `Refusal`; `Recording` makes the record and
+the reply of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from sekimori.dialects.absent import absent
 from sekimori.errors import Refused
 from sekimori.gateway.doors import Door
 from sekimori.gateway.hops import Hops
@@ -20,7 +22,7 @@ from sekimori.guard.screen import screen_input, screen_output
 from sekimori.http.server import Reply, Request
 from sekimori.identity.authenticate import KeyIndex, authenticate
 from sekimori.meter.budget import Budget
-from sekimori.policy.decide import again, decide
+from sekimori.policy.decide import again, decide, narrowed
 from sekimori.terms import Ask, Grant, Route
 from sekimori.upstream.call import Answer, Providers
 from sekimori.upstream.health import Health
@@ -47,6 +49,9 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
         await at.budget.ready(grant)
         # Left at the exit of `record`, whatever happens in between.
         record.reserved(at.budget.reserve(grant, ask, at.books.price))
+        if ask.objects:
+            # Behind the reservation: a look-up may read a disk, so only as many are under way as may be.
+            grant = await owned(at, grant, ask)
         ask = record.screened(*screen_input(grant, ask))
         with Hops(at.health, grant, ask, at.books.clock.monotonic, at.draw) as hops:
             for first_seen in hops:
@@ -61,6 +66,21 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
                     return await release(leave, answer, record)
                 # Nothing is released yet, and the policy may let another key try.
             raise record.exhausted()
+
+
+async def owned(at: Gateway, grant: Grant, ask: Ask) -> Grant:
+    """The grant, narrowed to the key with which all objects that the ask names were made through us, for this tenant.
+
+    Raises `Absent` where there is no such key: it does not matter whether the object is another tenant's, another
+    key's, or nobody's. All are looked up by the same read before the first is judged.
+    """
+    keys = await at.books.objects.keys_of(grant.principal.tenant_uid, [id for id, _ in ask.objects])
+    for id, place in ask.objects:
+        kept = narrowed(grant, keys.get(id, frozenset()))
+        if kept is None:
+            raise absent(ask.dialect, id, place)
+        grant = kept
+    return grant
 
 
 def authorised(

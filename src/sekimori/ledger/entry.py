@@ -77,6 +77,7 @@ KEY_CHANGED: Final = 10
 API_KEY_ISSUED: Final = 11
 API_KEY_REVOKED: Final = 12
 KEK_ROTATED: Final = 13
+OBJECTS_ADOPTED: Final = 14
 
 Outcome = Literal["not_sent", "answered", "yielded", "interrupted", "aborted"]
 """How a hop ended: nothing was sent; answered; gave way to the next hop; the process or its record of the end was
@@ -269,6 +270,14 @@ class KekRotated(Payload, frozen=True, kw_only=True):
     rewrapped: int
 
 
+class ObjectsAdopted(Payload, frozen=True, kw_only=True):
+    """Objects that a provider keeps and that were made elsewhere may be named with this key from now on."""
+
+    key: str
+    key_uid: str
+    ids: list[str]
+
+
 SCHEMAS: Final[dict[tuple[int, int], type[Payload]]] = {
     (RUN_OPENED, 1): RunOpened,
     (RUN_CLOSED, 1): RunClosed,
@@ -283,6 +292,7 @@ SCHEMAS: Final[dict[tuple[int, int], type[Payload]]] = {
     (API_KEY_ISSUED, 1): ApiKeyIssued,
     (API_KEY_REVOKED, 1): ApiKeyRevoked,
     (KEK_ROTATED, 1): KekRotated,
+    (OBJECTS_ADOPTED, 1): ObjectsAdopted,
     # Schema 2 has members more, which default to what schema 1 could not say: one struct reads both.
     (DECIDED, 2): Decided,
     (SETTLED, 2): Settled,

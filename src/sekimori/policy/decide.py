@@ -143,6 +143,18 @@ def again(snapshot: Snapshot, principal: Principal, ask: Ask, route: Route) -> t
     return grant, next((hop for hop in grant.routes if same(hop, route)), None)
 
 
+def narrowed(grant: Grant, key_uids: frozenset[str]) -> Grant | None:
+    """The grant with only the routes whose key is one of these; None where none is.
+
+    For a call that names an object kept at the provider, which belongs to the keys it was made with. A key that tenants
+    share is never one of them, whatever is said: the second lock on what STATEFUL refuses.
+    """
+    routes = tuple(route for route in grant.routes if route.key_uid in key_uids and route.key_owner_uid != OPERATOR)
+    if not routes:
+        return None
+    return grant if len(routes) == len(grant.routes) else structs.replace(grant, routes=routes)
+
+
 def offered(snapshot: Snapshot, principal: Principal, dialect: Dialect) -> tuple[str, ...]:
     """The models that the agent may call in the dialect, sorted; each name resolves when it is called.
 

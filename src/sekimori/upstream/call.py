@@ -41,6 +41,7 @@ class Answer:
         "frames",
         "key_version",
         "lease",
+        "minted",
         "refusal",
         "response",
         "retry_after",
@@ -59,6 +60,8 @@ class Answer:
         self.stream: EventStream | None = None
         self.usage: Usage | None = None
         """Of a plain reply, by the provider's own figures."""
+        self.minted: tuple[str, ...] = ()
+        """Of a plain reply, ids of objects that the provider keeps from now on."""
         self.condition: Condition | None = None
         """Why another hop may try, where there is such a reason."""
         self.refusal: Refusal | None = None
@@ -171,7 +174,8 @@ class Providers:
             raise Upstream("upstream_malformed", "The provider answered with another kind of reply than was asked for.")
         if not events:
             answer.body = await response.read_all(REPLY_LIMIT)
-            answer.usage = speech.read_reply(answer.body, ask.operation).usage
+            facts = speech.read_reply(answer.body, ask.operation)
+            answer.usage, answer.minted = facts.usage, facts.minted
             return
         answer.frames = Frames() if _media_type(response) == MEDIA_TYPE else None
         answer.stream = stream = speech.Stream(hide_usage=not ask.wants_usage_event)
