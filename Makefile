@@ -47,9 +47,10 @@ test-host: setup
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_architecture.py
 
-## make bench      cost against nginx, interleaved in one run (installs Debian's nginx when root)
+## make bench      cost against nginx (installed when root) and other gateways (PEERS=none leaves them out), interleaved
+PEERS ?= all
 bench: setup
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench --peers $(PEERS)
 
 ## make faults     kill -9 and broken disks over the walk, under load
 faults: setup

@@ -1,4 +1,4 @@
-"""`python -m bench`: what a call costs, against nginx, in one run."""
+"""`python -m bench`: what a call costs, against nginx and other gateways, in one run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from bench import disk, measures, report, results
 from bench.machine import machine
 from bench.measures import Measure
+from bench.peers import PEERS, Peer
 from bench.process import ROOT, Broken, Load, Upstream, resident_mb
 from bench.results import Row, Run, Section
 from bench.rounds import Runner
@@ -24,6 +25,7 @@ from bench.targets import Home, Nginx, NotRun, Sekimori, Target, find_nginx
 
 ROUNDS = 11
 QUICK_ROUNDS = 3
+TRIAL = Measure("trial", "a stream before anything is measured", "burst", 4, 8, 0.0, None)
 EQUAL = (0.8, 1.25)
 """What nginx may cost against itself before the harness is not believed."""
 
@@ -36,6 +38,13 @@ def arguments() -> argparse.Namespace:
         "--rounds", type=int, default=ROUNDS, help="interleaved rounds of a measure (default %(default)s)"
     )
     parser.add_argument("--home", choices=("disk", "tmpfs"), help="only with the home there; default both")
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        choices=("all", "none", *PEERS),
+        default=["none"],
+        help="other gateways to compare a plain call with, installed where they are missing (default: none)",
+    )
     parser.add_argument("--no-profile", action="store_true", help="leave out the cost per step")
     parser.add_argument("--self-test", action="store_true", help="nginx against nginx: every ratio must be about 1")
     parser.add_argument("--write-docs", action="store_true", help="write the result into docs/benchmarks.md")
@@ -74,8 +83,39 @@ class Bench:
         return max(measure.connections * 2, measure.requests // 5) if self.options.quick else measure.requests
 
     def row(self, measure: Measure, base: Target, ours: Target) -> Row:
-        samples = self.runner.compare(measure, base, ours, rounds=self.rounds, requests=self.requests(measure))
+        size = self.requests(measure)
+        samples = self.runner.compare(measure, [(base, size), (ours, size)], rounds=self.rounds)
         return results.row(measure, *samples)
+
+    def rows_with_peers(self, measure: Measure, base: Target, ours: Target, section: Section) -> None:
+        """The same, with the peers that were asked for in the same rounds."""
+        with ExitStack() as stack:
+            peers = self.peers(stack, section)
+            size = self.requests(measure)
+            sizes = [(base, size), (ours, size), *((peer, self.requests(of)) for of, peer in peers)]
+            first, own, *others = self.runner.compare(measure, sizes, rounds=self.rounds)
+            section.rows.append(results.row(measure, first, own))
+            section.peers += [results.peer_row(of, found, own) for (of, _), found in zip(peers, others, strict=True)]
+
+    def peers(self, stack: ExitStack, section: Section) -> list[tuple[Measure, Peer]]:
+        """The peers that were asked for, up and answering rightly; why not is said in the section."""
+        asked = set(PEERS) if "all" in self.options.peers else set(self.options.peers)
+        found = []
+        for measure in measures.PEERS:
+            if measure.name not in asked:
+                section.not_run.append(f"NOT RUN: {measure.title}: not asked for (--peers {measure.name})")
+                continue
+            kind = PEERS[measure.name]
+            try:
+                kind.install()
+                self.say(f"starting {measure.title}")
+                peer = stack.enter_context(kind(self.scratch, self.upstream.port))
+                self.runner.round(peer, TRIAL, TRIAL.requests)
+            except (NotRun, Broken) as reason:
+                section.not_run.append(f"NOT RUN: {measure.title}: {reason}")
+            else:
+                found.append((measure, peer))
+        return found
 
     def memory(self, measure: Measure, target: Target) -> Row:
         """Resident memory, read after each of as many rounds of plain calls."""
@@ -109,7 +149,11 @@ class Bench:
         with Sekimori(home) as sekimori:
             for measure in self.wanted(measures.SPEED):
                 try:
-                    section.rows.append(self.row(measure, nginx, sekimori))
+                    # Peers are compared where the gates are: on disk.
+                    if measure.name == "plain" and name == "disk":
+                        self.rows_with_peers(measure, nginx, sekimori, section)
+                    else:
+                        section.rows.append(self.row(measure, nginx, sekimori))
                 except LookupError as missing:
                     section.not_run.append(f"NOT RUN: {measure.title}: {missing}")
             section.rows += [self.memory(measure, sekimori) for measure in self.wanted(measures.MEMORY[:1])]

@@ -36,6 +36,10 @@ class Task(Struct, frozen=True):
     first: int
     """The first nonce; rounds do not repeat nonces."""
     deadline_s: float
+    more: list[tuple[str, str]] = []
+    """Further header fields that the target needs."""
+    exact: bool = True
+    """False: the target writes replies anew, and what must be right is whose they are, their words and their end."""
 
 
 class Outcome(Struct, frozen=True):
@@ -134,8 +138,9 @@ class Round:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.before, self.after = traffic.request(task.kind, f"127.0.0.1:{task.port}", task.authorization)
-        self.size = len(traffic.reply(task.kind, traffic.nonce(0)))
+        self.before, self.after = traffic.request(task.kind, f"127.0.0.1:{task.port}", task.authorization, task.more)
+        size = len(traffic.reply(task.kind, traffic.nonce(0)))
+        self.limit = size if task.exact else 4 * size
         self.given = 0
         self.taken_ns: list[int] = []
         self.failures = 0
@@ -153,6 +158,18 @@ class Round:
             self.began = time.perf_counter()
         self.given += 1
         return number
+
+    def check(self, body: bytes, nonce: bytes) -> None:
+        """Raises `Wrong` for a body that does not answer the request with this nonce."""
+        kind, wanted = self.task.kind, traffic.reply(self.task.kind, nonce)
+        if body == wanted:
+            return
+        try:
+            right = not self.task.exact and traffic.said(kind, body) == traffic.said(kind, wanted)
+        except ValueError as error:
+            raise Wrong(f"{error}: {body[:300].decode('latin-1')}") from error
+        if not right:
+            raise Wrong("a body that differs: " + body[:300].decode("latin-1"))
 
     def fail(self, reason: str) -> None:
         self.failures += 1
@@ -190,7 +207,7 @@ class Connection(asyncio.Protocol):
             return
         self.number = number
         self.nonce = traffic.nonce(self.shared.task.first + number)
-        self.reader = ReplyReader(self.shared.size)
+        self.reader = ReplyReader(self.shared.limit)
         request = self.shared.before + self.nonce + self.shared.after
         self.asked_ns = time.perf_counter_ns()
         self.transport.write(request)
@@ -202,8 +219,7 @@ class Connection(asyncio.Protocol):
             if not self.reader.feed(data):
                 return
             taken_ns = time.perf_counter_ns() - self.asked_ns
-            if b"".join(self.reader.body) != traffic.reply(self.shared.task.kind, self.nonce):
-                raise Wrong("a body that differs: " + b"".join(self.reader.body)[:300].decode("latin-1"))
+            self.shared.check(b"".join(self.reader.body), self.nonce)
         except Wrong as wrong:
             self.reader = None
             self.shared.fail(str(wrong))

@@ -42,6 +42,8 @@ class Section(Struct):
     place: str
     disk: Disk
     rows: list[Row]
+    peers: list[Row] = []
+    """Other gateways beside ours: `base` is the peer's side."""
     not_run: list[str] = []
     """Measures that could not be taken, each with the reason."""
 
@@ -106,7 +108,14 @@ def row(measure: Measure, base: list[Sample], ours: list[Sample]) -> Row:
 def judged(measure: Measure, values: list[float], **more: Any) -> Row:
     value = bootstrap(values)
     enough = len(values) >= ROUNDS_FOR_A_VERDICT
-    moonshot = judge(value, measure.moonshot) if enough and measure.moonshot is not None else None
-    return Row(
-        measure, len(values), value, judge(value, measure.gate) if enough else None, moonshot, values=values, **more
+    verdict, moonshot = (
+        judge(value, bound, at_least=measure.at_least) if enough and bound is not None else None
+        for bound in (measure.gate, measure.moonshot)
     )
+    return Row(measure, len(values), value, verdict, moonshot, values=values, **more)
+
+
+def peer_row(measure: Measure, peer: list[Sample], ours: list[Sample]) -> Row:
+    """How many times more a peer's call costs than ours, round by round."""
+    values = [other.cpu_us / own.cpu_us for own, other in zip(ours, peer, strict=True)]
+    return judged(measure, values, base=side(peer), ours=side(ours))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -58,23 +58,26 @@ class Runner:
             warm,
             self.next_nonce,
             ROUND_DEADLINE_S,
+            target.more,
+            target.exact,
         )
         self.next_nonce += requests + warm
         return self.load.run(task, watching=alive), requests + warm
 
     def compare(
-        self, measure: Measure, base: Target, ours: Target, *, rounds: int, requests: int
-    ) -> tuple[list[Sample], list[Sample]]:
-        """Interleaved rounds, the order turned around each time, after one round of each that does not count.
+        self, measure: Measure, sizes: Sequence[tuple[Target, int]], *, rounds: int
+    ) -> tuple[list[Sample], ...]:
+        """Interleaved rounds of so many requests, the order turned around each time, after one of each that does not
+        count. The samples of each target, in the order given.
 
         A target's time runs from the start of a round to the start of its next one, so that what it puts off
         (integration, checkpoints, usage) is in the figure.
         """
-        for target in (base, ours):
+        for target, requests in sizes:
             self.round(target, measure, requests)
-        spent = {base.name: Spending(base), ours.name: Spending(ours)}
+        spent = {target.name: Spending(target) for target, _ in sizes}
         for number in range(rounds):
-            for target in (base, ours) if number % 2 == 0 else (ours, base):
+            for target, requests in sizes if number % 2 == 0 else reversed(sizes):
                 mine = spent[target.name]
                 mine.next_round()
                 before = target.metrics() if measure.unit == "µs" else None
@@ -84,10 +87,10 @@ class Runner:
                     sample.commit_us = commit_p50_us(before, target.metrics() or "")
                 mine.add(sample, count)
             self.say(f"{measure.name}: round {number + 1} of {rounds}")
-        self.settle(base, ours)
+        self.settle(*(target for target, _ in sizes))
         for mine in spent.values():
             mine.next_round()
-        return spent[base.name].samples, spent[ours.name].samples
+        return tuple(spent[target.name].samples for target, _ in sizes)
 
     def settle(self, *targets: Target) -> None:
         """Wait until put-off work is done: the merge delay, then until half a second passes nearly idle."""

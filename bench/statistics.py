@@ -35,8 +35,13 @@ def bootstrap(values: Sequence[float], *, seed: int = 1) -> Interval:
     return Interval(median(values), medians[int(_DRAWS * 0.05)], medians[int(_DRAWS * 0.95)])
 
 
-def judge(interval: Interval, bound: float) -> Verdict:
-    """`pass` when the upper bound is within `bound`, `missed` when even the lower one is above it."""
+def judge(interval: Interval, bound: float, *, at_least: bool = False) -> Verdict:
+    """`pass` when the upper bound is within `bound`, `missed` when even the lower one is above it.
+
+    `at_least`: the other way round, for what is to be large.
+    """
+    if at_least:
+        interval, bound = Interval(-interval.median, -interval.upper, -interval.lower), -bound
     if interval.upper <= bound:
         return "pass"
     return "missed" if interval.lower > bound else "undecided"

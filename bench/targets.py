@@ -30,6 +30,10 @@ class Target:
     child: Child
     authorization: str
     """The bearer that a caller sends."""
+    more: list[tuple[str, str]] = []
+    """Further header fields that a caller sends."""
+    exact: bool = True
+    """Whether replies pass through byte for byte; see `load.Task`."""
 
     def port(self, kind: traffic.Kind) -> int:
         raise NotImplementedError

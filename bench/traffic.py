@@ -6,7 +6,10 @@ is as wrong as a truncated one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
+
+import msgspec
 
 Kind = Literal["plain", "burst", "paced"]
 """A JSON reply; a stream written back to back; a stream of one event each `PACE_SECONDS`."""
@@ -46,11 +49,12 @@ def _body(kind: Kind) -> bytes:
     )  # fmt: skip
 
 
-def request(kind: Kind, host: str, authorization: str) -> tuple[bytes, bytes]:
-    """The request on the wire before and after its nonce, about 1 KB with its head."""
+def request(kind: Kind, host: str, authorization: str, more: Sequence[tuple[str, str]] = ()) -> tuple[bytes, bytes]:
+    """The request on the wire before and after its nonce, about 1 KB with its head; `more` are further fields."""
     body = _body(kind)
+    fields = "".join(f"{name}: {value}\r\n" for name, value in more)
     head = (
-        f"POST {PATH} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {authorization}\r\n"
+        f"POST {PATH} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {authorization}\r\n{fields}"
         f"content-type: application/json\r\naccept: */*\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     before, _, after = (head.encode() + body).partition(_MARK)
@@ -96,6 +100,25 @@ _REPLIES: Final[dict[Kind, bytes]] = {
 def reply(kind: Kind, number: bytes) -> bytes:
     """The body that answers the request with this nonce, without any transfer coding."""
     return _REPLIES[kind].replace(_MARK, number)
+
+
+def said(kind: Kind, body: bytes) -> tuple[str, str]:
+    """Whose reply a body is (its id) and its words: what a target that writes replies anew must have kept.
+
+    Raises ValueError for a body that is not a whole reply of this kind.
+    """
+    try:
+        if kind == "plain":
+            whole = msgspec.json.decode(body)
+            return whole["id"], whole["choices"][0]["message"]["content"]
+        *events, end, rest = body.split(b"\n\n")
+        if (end, rest) != (b"data: [DONE]", b""):
+            raise ValueError("a stream without its end")
+        chunks = [msgspec.json.decode(event.removeprefix(b"data: ")) for event in events]
+        [name] = {chunk["id"] for chunk in chunks}
+        return name, "".join(choice["delta"].get("content") or "" for one in chunks for choice in one["choices"])
+    except (msgspec.DecodeError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a {kind} reply: {error}") from error
 
 
 _CHUNKS: Final[dict[Kind, list[bytes]]] = {

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench import report, targets
 from bench.commits import HISTOGRAM, commit_p50_us
 from bench.disk import Disk
-from bench.measures import MEMORY, SPEED
-from bench.results import Profile, Run, Section, Step, judged, row
+from bench.measures import MEMORY, PEERS, SPEED
+from bench.results import Profile, Run, Section, Step, judged, peer_row, row
 from bench.rounds import Sample
 from bench.sampler import BETWEEN, Sampler
 from bench.steps import OTHER, STEPS, Stacks, step_of
@@ -55,6 +56,39 @@ def test_added_latency_is_less_two_commits() -> None:
 def test_few_rounds_give_no_verdict() -> None:
     assert judged(PLAIN, [1.0] * 8).verdict is None
     assert judged(PLAIN, [1.0] * 9).verdict == "pass"
+
+
+def test_how_many_times_more_a_peers_call_costs_is_to_be_large() -> None:
+    ours = [Sample(cpu, 100.0, 200.0, 1.0) for cpu in (50.0, 60.0, 70.0) * 3]
+    portkey, litellm = (
+        peer_row(measure, [Sample(times * one.cpu_us, 900.0, 999.0, 1.0) for one in ours], ours)
+        for measure, times in zip(PEERS, (15.0, 59.0), strict=True)
+    )
+    assert (portkey.value.median, portkey.verdict, portkey.moonshot) == (15.0, "pass", "missed")
+    assert (litellm.value.median, litellm.verdict) == (59.0, "missed")
+    wild = [Sample(600.0, 1.0, 1.0, 1.0)] * 4 + [Sample(900.0, 1.0, 1.0, 1.0)] * 5
+    assert peer_row(PEERS[0], wild, [Sample(60.0, 1.0, 1.0, 1.0)] * 9).verdict == "undecided"
+    assert report.cells(portkey)[:7] == (
+        "Portkey 1.15.2",
+        "900 µs",
+        "60.0 µs",
+        "15.0 ×",
+        "15.0 to 15.0",
+        "≥ 12 ×",
+        "pass",
+    )
+
+
+def test_peers_stand_in_a_table_of_their_own_where_they_ran() -> None:
+    run = example()
+    assert report.PEERS_NOTE not in report.fragment(run)
+    ours = [Sample(70.0, 300.0, 900.0, 9_000.0)] * 9
+    run.sections[0].peers = [peer_row(PEERS[0], [Sample(1_400.0, 3_000.0, 9_000.0, 700.0)] * 9, ours)]
+    text = report.fragment(run)
+    assert report.PEERS_NOTE in text
+    assert "| Portkey 1.15.2 | 1,400 µs | 70.0 µs | 20.0 × | 20.0 to 20.0 | ≥ 12 × | pass | pass (≥ 20) |  |" in text
+    again = msgspec.json.decode(msgspec.json.encode(run), type=Run)
+    assert report.fragment(again) == text
 
 
 def example() -> Run:

@@ -62,3 +62,16 @@ def test_upper_bound_covers_the_true_median_as_often_as_it_says() -> None:
 )
 def test_verdict_against_a_gate_of_six(interval: Interval, verdict: str) -> None:
     assert judge(interval, 6.0) == verdict
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        (Interval(7.0, 6.0, 8.0), "pass"),
+        (Interval(7.0, 5.99, 8.0), "undecided"),
+        (Interval(5.0, 4.0, 6.0), "undecided"),
+        (Interval(5.0, 4.0, 5.99), "missed"),
+    ],
+)
+def test_verdict_against_a_lower_gate_of_six(interval: Interval, verdict: str) -> None:
+    assert judge(interval, 6.0, at_least=True) == verdict

@@ -54,6 +54,14 @@ def test_a_worked_example() -> None:
     assert found == Cost(36_000, "https://developers.openai.com/api/docs/models/gpt-5-nano (2026-11-22)")
 
 
+def test_the_longest_prompts_of_a_listed_model_have_their_own_price() -> None:
+    """A token more than 272,000 makes every token of the call dearer: $2, $0.10 and $10 become $4, $0.20 and $15."""
+    short = cost(Usage(input=272_000, cached=72_000, output=1000), "openai", "gpt-6.2-sol", TODAY)
+    long = cost(Usage(input=272_001, cached=72_000, output=1000), "openai", "gpt-6.2-sol", TODAY)
+    assert short is not None and short.nano == 200_000 * 2000 + 72_000 * 100 + 1000 * 10_000
+    assert long is not None and long.nano == 200_001 * 4000 + 72_000 * 200 + 1000 * 15_000
+
+
 def test_figures_that_contradict_each_other_never_make_a_cost_negative() -> None:
     found = cost(Usage(input=1, cached=10, cache_write=10, output=0), "anthropic", "claude-opus-5", TODAY)
     assert found is not None
@@ -87,9 +95,14 @@ def test_without_a_cache_price_the_cache_costs_what_input_does() -> None:
     assert plain.of(Usage(input=10, cached=4, cache_write=2)).nano == 30_000
 
 
+SITES = {"openai": "https://developers.openai.com/", "anthropic": "https://platform.claude.com/"}
+"""Where a provider publishes its own prices: nobody else's page is a source."""
+
+
 def test_every_listed_price_is_dated_sourced_and_plausible() -> None:
     for catalog, model, found in priced():
         assert catalog in ENTRIES
+        assert found.source.startswith(SITES[catalog])
         assert model
         assert "*" not in model
         assert re.fullmatch(r"https://\S+ \(20\d\d-\d\d-\d\d\)", found.source)

@@ -1,4 +1,4 @@
-"""LangChain: `ChatOpenAI` and `ChatAnthropic`."""
+"""LangChain: `ChatOpenAI` over chat completions and over responses, and `ChatAnthropic`."""
 
 from __future__ import annotations
 
@@ -50,9 +50,15 @@ def told(message: Any, pieces: int) -> Told:
     return Told(str(message.text), usage["input_tokens"], usage["output_tokens"], pieces)
 
 
-def of_openai(door: Door) -> Chat:
-    model = ChatOpenAI(model=door.model, base_url=f"{door.url}/v1", api_key=door.key, stream_usage=True, max_retries=0)  # type: ignore[arg-type]
+def of_openai(door: Door, **more: Any) -> Chat:
+    model = ChatOpenAI(
+        model=door.model, base_url=f"{door.url}/v1", api_key=door.key, stream_usage=True, max_retries=0, **more
+    )  # type: ignore[arg-type]
     return Chat(model)
+
+
+def of_responses(door: Door) -> Chat:
+    return of_openai(door, use_responses_api=True)
 
 
 def of_anthropic(door: Door) -> Chat:
@@ -60,4 +66,8 @@ def of_anthropic(door: Door) -> Chat:
     return Chat(model)
 
 
-WAYS: Ways = {"ChatOpenAI": of_openai, "ChatAnthropic": of_anthropic}
+WAYS: Ways = {
+    "ChatOpenAI": of_openai,
+    "ChatOpenAI, responses": of_responses,
+    "ChatAnthropic": of_anthropic,
+}

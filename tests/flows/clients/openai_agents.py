@@ -1,10 +1,18 @@
-"""OpenAI's Agents SDK with its chat-completions model."""
+"""OpenAI's Agents SDK: its chat-completions model and its responses model."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+from agents import (
+    Agent,
+    ModelSettings,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+    Runner,
+    function_tool,
+    set_tracing_disabled,
+)
 from agents.models.interface import Model
 from openai import AsyncOpenAI
 from openai.types.responses import ResponseTextDeltaEvent
@@ -58,4 +66,5 @@ def client(door: Door) -> AsyncOpenAI:
 
 WAYS: Ways = {
     "OpenAIChatCompletionsModel": lambda door: Runs(OpenAIChatCompletionsModel(door.model, client(door))),
+    "OpenAIResponsesModel": lambda door: Runs(OpenAIResponsesModel(door.model, client(door))),
 }

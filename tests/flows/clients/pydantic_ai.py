@@ -1,4 +1,4 @@
-"""Pydantic AI: its OpenAI and its Anthropic model."""
+"""Pydantic AI: its OpenAI models, over chat completions and over responses, and its Anthropic model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from openai import AsyncOpenAI
 from pydantic_ai import Agent
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
@@ -47,9 +47,8 @@ def told(text: str, usage: Any, pieces: int = 1) -> Told:
     return Told(text, usage.input_tokens, usage.output_tokens, pieces)
 
 
-def of_openai(door: Door) -> Runs:
-    client = AsyncOpenAI(base_url=f"{door.url}/v1", api_key=door.key, max_retries=0)
-    return Runs(OpenAIChatModel(door.model, provider=OpenAIProvider(openai_client=client)))
+def openai(door: Door) -> OpenAIProvider:
+    return OpenAIProvider(openai_client=AsyncOpenAI(base_url=f"{door.url}/v1", api_key=door.key, max_retries=0))
 
 
 def of_anthropic(door: Door) -> Runs:
@@ -57,4 +56,8 @@ def of_anthropic(door: Door) -> Runs:
     return Runs(AnthropicModel(door.model, provider=AnthropicProvider(anthropic_client=client)))
 
 
-WAYS: Ways = {"OpenAIChatModel": of_openai, "AnthropicModel": of_anthropic}
+WAYS: Ways = {
+    "OpenAIChatModel": lambda door: Runs(OpenAIChatModel(door.model, provider=openai(door))),
+    "OpenAIResponsesModel": lambda door: Runs(OpenAIResponsesModel(door.model, provider=openai(door))),
+    "AnthropicModel": of_anthropic,
+}
