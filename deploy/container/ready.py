@@ -1,0 +1,38 @@
+"""Health check of the image: exits 0 when the control listener's /readyz answers 200, else 1.
+
+Asked on loopback, inside the container. A certificate is not verified there: it is made out to another name, and who
+could answer on this port is in the container already.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import sys
+
+from sekimori import config
+
+
+def ready(seconds: float = 3.0) -> bool:
+    """Whether the process of this container serves well."""
+    control = config.load().control
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(control.host, control.host)  # noqa: S104 - compared, not bound
+    connection: http.client.HTTPConnection
+    if control.tls_certificate:
+        unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        unverified.check_hostname = False
+        unverified.verify_mode = ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(host, control.port, timeout=seconds, context=unverified)
+    else:
+        connection = http.client.HTTPConnection(host, control.port, timeout=seconds)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    sys.exit(0 if ready() else 1)
