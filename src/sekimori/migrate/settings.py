@@ -188,6 +188,8 @@ def is_secret(name: str, text: str) -> bool:
     """Whether a field of the file holds a secret as text: by its name, or because it looks like a key."""
     if not text or text.startswith("os.environ/") or is_placeholder(text):
         return False
+    if re.fullmatch(r"[./~]\S{0,200}\.json", text):  # names a file
+        return False
     if looks_secret(text) or re.search(r"://[^/@\s]+:[^/@\s]+@", text):
         return True
     named = _SECRET_NAME.search(name) is not None and name.lower() not in _NOT_SECRET
