@@ -1,12 +1,14 @@
 """Health check of the image: exits 0 when the control listener's /readyz answers 200, else 1.
 
 Asked on loopback, inside the container. A certificate is not verified there: it is made out to another name, and who
-could answer on this port is in the container already.
+could answer on this port is in the container already. Where the listener wants a certificate of its callers, which a
+health check does not have, what is asked is whether the home's owner takes connections.
 """
 
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import sys
 
@@ -15,7 +17,12 @@ from sekimori import config
 
 def ready(seconds: float = 3.0) -> bool:
     """Whether the process of this container serves well."""
-    control = config.load().control
+    settings = config.load()
+    control = settings.control
+    if control.client_certificates == "required":
+        with socket.socket(socket.AF_UNIX) as owner:
+            owner.settimeout(seconds)
+            return owner.connect_ex(str(settings.home / "owner.sock")) == 0
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(control.host, control.host)  # noqa: S104 - compared, not bound
     connection: http.client.HTTPConnection
     if control.tls_certificate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -216,6 +217,20 @@ def run(script: str, *words: str, home: Path, **settings: str) -> subprocess.Com
 def test_the_health_check_says_no_where_nobody_answers(tmp_path: Path) -> None:
     done = run("ready.py", home=tmp_path, SEKIMORI_CONTROL_PORT="1")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
+def test_the_health_check_asks_the_owner_where_the_listener_wants_a_certificate(tmp_path: Path) -> None:
+    settings = {
+        "SEKIMORI_CONTROL_CLIENT_CERTIFICATES": "required",
+        "SEKIMORI_CONTROL_CLIENT_CA": "ca.pem",
+        "SEKIMORI_CONTROL_TLS_CERTIFICATE": "c.pem",
+        "SEKIMORI_CONTROL_TLS_KEY": "c.key",
+    }
+    assert run("ready.py", home=tmp_path, **settings).returncode == 1
+    with socket.socket(socket.AF_UNIX) as owner:
+        owner.bind(str(tmp_path / "owner.sock"))
+        owner.listen()
+        assert run("ready.py", home=tmp_path, **settings).returncode == 0
 
 
 def test_the_entry_point_never_makes_a_home_and_never_runs_as_root(tmp_path: Path) -> None:
