@@ -67,6 +67,8 @@ class _Import:
         self._mode = mode
         self._notes: list[Note] = []
         self._aliases: dict[str, Document] = {}
+        self._aliased: dict[str, tuple[int, str, str]] = {}
+        """Of each alias: line and place in the file, and what it stands for first."""
         self._limited: Limit | None = None
         self._secrets = self._count_secrets()
         keys = "operator" if mode == "agency" else f"clients/{tenant}"
@@ -107,7 +109,9 @@ class _Import:
                 break
             for problem in aliases:
                 alias = refused[problem.subject]
-                self._say(0, problem.subject, "left_out", f"The alias is not written: {problem.text}", problem.fix)
+                line, place, target = self._aliased[problem.subject]
+                text = f"Callers write {target}; the alias is not written: {problem.text}"
+                self._say(line, place, "changed", text, problem.fix)
                 self._aliases = {name: one for name, one in self._aliases.items() if one is not alias}
             documents = tuple(self._documents())
         for problem in errors or problems[:20]:
@@ -145,6 +149,7 @@ class _Import:
         made = settings.alias(self._tenant, name, _weights(targets)) if "Alias" in KINDS else None
         if made is not None:
             self._aliases[name] = made
+            self._aliased[subject(made)] = line, place, first.target
             return
         why = "it cannot be an alias's name" if "Alias" in KINDS else "this version has no aliases"
         text = f"Callers write {first.target} instead of {shown(name)}: {why}."
