@@ -163,6 +163,54 @@ def test_a_file_that_cannot_be_read_is_wrong_use(run: Run, home: Path, tmp_path:
     assert run("apply", "-f", str(tmp_path / "latin.yaml")).status == 1
 
 
+# -- importing ---------------------------------------------------------------------------------------------------------
+
+LITELLM = """
+model_list:
+  - {model_name: m, litellm_params: {model: openai/gpt-5-mini, api_key: sk-canary1234567890abc, timeout: 3}}
+  - {model_name: n, litellm_params: {model: anthropic/claude-sonnet-5, api_key: os.environ/ANTHROPIC_API_KEY}}
+"""
+
+
+def test_an_import_can_be_checked_and_applied_and_shows_no_secret(run: Run, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(LITELLM)
+    words = ("import", "litellm", str(tmp_path / "config.yaml"), "--tenant", "moved")
+    done = run(*words, "--agent", "old", "--out", str(tmp_path / "policy.yaml"))
+    assert done.status == 0
+    for said in ("timeout", "SECRET", "sekimori key put operator/openai", "sekimori apikey issue moved old"):
+        assert said in done.out
+    assert "canary" not in done.out + done.err + (tmp_path / "policy.yaml").read_text()
+    for verb in ("check", "apply"):
+        assert run(verb, "-f", str(tmp_path / "policy.yaml")).status == 0
+    piped = run(*words)
+    assert run("check", "-f", "-", stdin=piped.out).status == 0, "documents alone on standard output"
+    assert "SECRET" in piped.err
+    found = run("--json", *words).json
+    assert found["secrets"] == 1
+    assert [step["path"] for step in found["keys"]] == ["operator/openai", "operator/anthropic"]
+    assert {note["verdict"] for note in found["notes"]} >= {"secret", "left_out"}
+    assert run("import", "litellm", "-", stdin=LITELLM).out.startswith("---\nkind: Tenant")
+
+
+def test_an_import_replaces_no_file_and_says_what_is_wrong(run: Run, tmp_path: Path) -> None:
+    file, out = tmp_path / "config.yaml", tmp_path / "out.yaml"
+    file.write_text(LITELLM)
+    out.write_text("precious")
+    assert run("import", "litellm", str(file), "--out", str(out)).status == 2
+    assert out.read_text() == "precious"
+    assert run("import", "litellm", str(file), "--tenant", "Operator").status == 2
+    assert run("import", "litellm", str(tmp_path / "none.yaml")).status == 2
+    file.write_text("model_list: [")
+    broken = run("import", "litellm", str(file), "--out", str(tmp_path / "new.yaml"))
+    assert broken.status == 1
+    assert re.search(rf"{re.escape(str(file))}:[12]: ", broken.err)
+    file.write_text("model_list: [{model_name: m, litellm_params: {model: sagemaker/m}}]")
+    nothing = run("import", "litellm", str(file), "--out", str(tmp_path / "new.yaml"))
+    assert nothing.status == 1
+    assert "Nothing was written" in nothing.err
+    assert not (tmp_path / "new.yaml").exists()
+
+
 # -- secrets -----------------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Every command of README.md and docs/getting-started.md is run, top to bottom, as a newcomer would, in a scratch home.
+"""Every command of the pages below is run, top to bottom, as a newcomer would, in a scratch home.
 
 A page is made of fenced blocks. `sh` blocks are run, each with the variables and the folder that the one before left;
 `yaml` and `python` blocks are saved under the name in their first line; a `text` block is what the `sh` block before it
@@ -25,6 +25,7 @@ from sekimori.demo.deployment import environment
 from sekimori.demo.model import free_port
 
 ROOT = Path(__file__).parent.parent.parent
+PAGES = ["README.md", "docs/getting-started.md", "docs/from-litellm.md"]
 LIMIT = 120.0
 """Seconds for one block."""
 
@@ -184,7 +185,7 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_the_page_works(page: str, tmp_path: Path) -> None:
     said: str | None = None
     with Newcomer(tmp_path) as newcomer:
@@ -203,7 +204,7 @@ def test_every_command_of_the_page_works(page: str, tmp_path: Path) -> None:
                 pytest.fail(f"{where}: a block in {block.language!r} is neither run nor compared")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_every_link_of_the_page_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("https://")]

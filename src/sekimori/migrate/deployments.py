@@ -37,11 +37,10 @@ class Say(Protocol):
 class Contract:
     """An address and a key: one Provider, one Key, one Route."""
 
-    def __init__(self, name: str, served: Served, catalog: str, base_url: str | None, step: KeyStep) -> None:
+    def __init__(self, name: str, served: Served, where: settings.Place, step: KeyStep) -> None:
         self.name = name
         self.served = served
-        self.catalog = catalog
-        self.base_url = base_url
+        self.where = where
         self.step = step
         """How the key gets into the vault."""
         self.models: dict[str, None] = {}
@@ -78,7 +77,7 @@ class Deployments:
         self._keys = keys
         self._today = today
         self._say = say
-        self._contracts: dict[tuple[str, str | None, str], Contract] = {}
+        self._contracts: dict[tuple[settings.Place, str], Contract] = {}
         self._names: set[str] = set()
         self._sections = sections
         self._credentials = {
@@ -139,12 +138,12 @@ class Deployments:
             text = f"The wildcard became {', '.join(models)}: a provider lists what it serves."
             self._say(at, where, "changed", text, f"Widen `models` of the Provider {contract.name} where needed.")
         contract.models.update(dict.fromkeys(models))
-        if text_of(info.get("mode")) == "embedding" and not offers(contract.catalog, "openai", "embeddings"):
+        if text_of(info.get("mode")) == "embedding" and not offers(contract.where.catalog, "openai", "embeddings"):
             text = "This version serves no embeddings; the model is listed all the same."
             self._say(info["mode"].line, f"{place}.model_info.mode", "note", text, "Calls to it are refused so far.")
         self._price(given, info, contract, inner, place)
         for name, node in given.items():
-            said = settings.parameter(name, contract.catalog)
+            said = settings.parameter(name, contract.where.catalog)
             if said is not None:
                 self._say(node.line, f"{place}.litellm_params.{shown(name)}", *said)
         rate = number_of(given.get("rpm"))
@@ -213,18 +212,18 @@ class Deployments:
             self._say(line, at, "left_out", *trouble)
             return None
         served = served or Served(own=True)
-        catalog, base, trouble = settings.address(prefix, served, base, self._plain(given))
-        if trouble is not None:
-            self._say(line, at, "left_out", *trouble)
+        where = settings.place_of(prefix, served, base, self._plain(given))
+        if where.trouble is not None:
+            self._say(line, at, "left_out", *where.trouble)
             return None
-        if base and not self._dialled(base, at, line):
+        if where.base_url and not self._dialled(where.base_url, at, line):
             return None
-        source, where = _key_of(served, given)
-        identity = catalog, base or None, source
+        source, held = _key_of(served, given)
+        identity = where, source
         if identity not in self._contracts:
-            name = self._name(prefix, base)
-            step = _step(f"{self._keys}/{name}", source, where)
-            self._contracts[identity] = Contract(name, served, catalog, base or None, step)
+            name = self._name(prefix, where.base_url)
+            step = _step(f"{self._keys}/{name}", source, held, where.credential)
+            self._contracts[identity] = Contract(name, served, where, step)
         return self._contracts[identity]
 
     def _plain(self, given: dict[str, Node]) -> dict[str, str]:
@@ -287,14 +286,14 @@ class Deployments:
             self._say(line, place, "left_out", text, "Write it under `prices` of the Operator document.")
             return
         price = Price(
-            catalog=contract.catalog,  # type: ignore[arg-type]
+            catalog=contract.where.catalog,  # type: ignore[arg-type]
             model=model,
             input=costs[0],
             output=costs[1],
             source="imported from a LiteLLM configuration",
             date=self._today,
         )
-        if self.prices.setdefault((contract.catalog, model), price) != price:
+        if self.prices.setdefault((contract.where.catalog, model), price) != price:
             text = f"{shown(model)} has another price than above; a price holds for a catalogue entry and a model."
             self._say(line, place, "left_out", text, "Keep the right one in the Operator document.")
 
@@ -315,8 +314,10 @@ def _key_of(served: Served, given: dict[str, Node]) -> tuple[str, str]:
     return (f"variable:{served.variable}", served.variable) if served.variable else ("none:", "")
 
 
-def _step(path: str, source: str, where: str) -> KeyStep:
+def _step(path: str, source: str, where: str, credential: str) -> KeyStep:
     kind = source.partition(":")[0]
+    if credential == "aws":
+        return KeyStep(path, "elsewhere", "your AWS access key, as docs/providers.md says", f"sekimori key put {path}")
     if kind == "variable" and _VARIABLE.fullmatch(where) and not looks_secret(where):
         if where == "GOOGLE_APPLICATION_CREDENTIALS":
             return KeyStep(path, "elsewhere", f"the file that {where} names", f'sekimori key put {path} < "${where}"')

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from sekimori.identity.names import slug_fault
 from sekimori.migrate import settings
@@ -22,7 +22,7 @@ from sekimori.migrate.deployments import Deployment, Deployments
 from sekimori.migrate.report import Imported, Note, Verdict
 from sekimori.migrate.tree import fields_of, items_of, leaves_of, number_of, text_of
 from sekimori.policy.checks import check
-from sekimori.policy.documents import Documents, export, parse
+from sekimori.policy.documents import Documents, export, parse, subject
 from sekimori.policy.kinds import KINDS, Agent, Document, Fallback, Key, Limit, Operator, Provider, Route, Tenant
 from sekimori.policy.problems import Invalid, Problem, shown
 from sekimori.policy.reading import Node, read
@@ -67,6 +67,9 @@ class _Import:
         self._mode = mode
         self._notes: list[Note] = []
         self._aliases: dict[str, Document] = {}
+        self._aliased: dict[str, tuple[int, str, str]] = {}
+        """Of each alias: line and place in the file, and what it stands for first."""
+        self._limited: Limit | None = None
         self._secrets = self._count_secrets()
         keys = "operator" if mode == "agency" else f"clients/{tenant}"
         self._found = Deployments(sections, keys, today, self._say)
@@ -79,27 +82,42 @@ class _Import:
         self._name_groups()
         self._fallbacks()
         self._settings()
-        documents = tuple(self._documents())
-        if not documents:
-            text = "No model could be carried, so there is nothing to write."
-            self._say(0, "model_list", "left_out", text, "Name a file whose model_list has models that can be.")
-        text, good = self._checked(documents)
+        self._limited = self._limit()
+        documents, text = self._checked()
         steps = tuple(contract.step for contract in self._found.contracts)
         notes = tuple(sorted(self._notes, key=lambda note: note.line))
-        return Imported(documents if good else (), text, steps if good else (), notes, self._secrets)
+        return Imported(documents, text, steps if documents else (), notes, self._secrets)
 
-    def _checked(self, documents: tuple[Document, ...]) -> tuple[str, bool]:
-        """(YAML, whether `check` will take it). Where it would not, nothing is written: half a policy misleads."""
-        text = export(documents)
-        try:
-            problems = check(Documents(parse(text.encode(), "import")))
-        except Invalid as invalid:
-            problems = list(invalid.problems)
-        errors = [problem for problem in problems if problem.level == "error"]
+    def _checked(self) -> tuple[tuple[Document, ...], str]:
+        """The documents and their YAML, as `check` takes them. An alias that it refuses is left out; where it refuses
+        anything else nothing is written: half a policy misleads."""
+        if not self._found.contracts:
+            text = "No model could be carried, so there is nothing to write."
+            self._say(0, "model_list", "left_out", text, "Name a file whose model_list has models that can be.")
+            return (), ""
+        documents = tuple(self._documents())
+        while True:
+            text = export(documents)
+            try:
+                problems = check(Documents(parse(text.encode(), "import")))
+            except Invalid as invalid:
+                problems = list(invalid.problems)
+            errors = [problem for problem in problems if problem.level == "error"]
+            refused = {subject(alias): alias for alias in self._aliases.values()}
+            aliases = [problem for problem in errors if problem.subject in refused]
+            if not aliases:
+                break
+            for problem in aliases:
+                alias = refused[problem.subject]
+                line, place, target = self._aliased[problem.subject]
+                text = f"Callers write {target}; the alias is not written: {problem.text}"
+                self._say(line, place, "changed", text, problem.fix)
+                self._aliases = {name: one for name, one in self._aliases.items() if one is not alias}
+            documents = tuple(self._documents())
         for problem in errors or problems[:20]:
             place = ": ".join(part for part in (problem.subject, problem.field) if part)
             self._say(0, place, "left_out" if errors else "note", problem.text, problem.fix)
-        return ("", False) if errors else (text, bool(documents))
+        return ((), "") if errors else (documents, text)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -131,6 +149,7 @@ class _Import:
         made = settings.alias(self._tenant, name, _weights(targets)) if "Alias" in KINDS else None
         if made is not None:
             self._aliases[name] = made
+            self._aliased[subject(made)] = line, place, first.target
             return
         why = "it cannot be an alias's name" if "Alias" in KINDS else "this version has no aliases"
         text = f"Callers write {first.target} instead of {shown(name)}: {why}."
@@ -178,7 +197,7 @@ class _Import:
         if first.model != second.model:
             text = f"A call for {shown(first.model)} is not answered by {shown(second.model)}: it was not asked for."
             self._say(line, place, "left_out", text, "Let the agent ask for the other model when it is refused.")
-        elif not ENTRIES[one.catalog].usual & ENTRIES[other.catalog].usual:
+        elif not ENTRIES[one.where.catalog].usual & ENTRIES[other.where.catalog].usual:
             text = f"{one.name} and {other.name} speak different dialects, and nothing is translated."
             self._say(line, place, "left_out", text, "Let the agent call the other in its own dialect.")
         elif one.fallback is None:
@@ -233,35 +252,31 @@ class _Import:
 
     def _documents(self) -> Iterator[Document]:
         contracts = self._found.contracts
-        if not contracts:
-            return
-        limit = self._limit()
         if self._found.private or self._found.prices:
             private, prices = self._found.private.values(), self._found.prices.values()
             yield Operator(allow_private=tuple(private), prices=tuple(prices))
         yield Tenant(name=self._tenant, mode=self._mode)
         for one in contracts:
-            yield Provider(
-                name=one.name,
-                catalog=one.catalog,  # type: ignore[arg-type]
-                base_url=one.base_url,
-                models=tuple(one.models),
-            )
+            more: dict[str, Any] = dict(one.where.fields)
+            catalog: Any = one.where.catalog
+            base = one.where.base_url or None
+            yield Provider(name=one.name, catalog=catalog, base_url=base, models=tuple(one.models), **more)
         for one in contracts:
-            yield Key(path=one.step.path, provider=one.name)
+            more = {"credential": one.where.credential} if one.where.credential else {}
+            yield Key(path=one.step.path, provider=one.name, **more)
         yield Agent(tenant=self._tenant, name=self._agent, models=tuple(self._models()))
         for one in contracts:
             yield Route(tenant=self._tenant, provider=one.name, key=one.step.path, fallback=one.fallback)
         yield from self._aliases.values()
-        if limit is not None:
-            yield limit
+        if self._limited is not None:
+            yield self._limited
 
     def _models(self) -> list[str]:
-        """What the agent may call. An alias needs no line of its own: each of its targets is judged like a plain call."""
+        """What the agent may call: models, and aliases by their names."""
         contracts = self._found.contracts
         models = [f"{one.name}/{model}" for one in contracts for model in one.models]
         models = models if len(models) <= LISTED else [f"{one.name}/*" for one in contracts]
-        return list(dict.fromkeys(models))
+        return list(dict.fromkeys([*models, *self._aliases]))
 
 
 def _weights(targets: dict[str, Decimal]) -> list[tuple[str, int]]:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from sekimori.egress.address import BaseUrl, Denied, check_base_url
 from sekimori.migrate.origins import Served
 from sekimori.migrate.report import Verdict
-from sekimori.policy.kinds import KINDS, Document
+from sekimori.policy.kinds import KINDS, Document, Provider
 from sekimori.policy.problems import looks_secret
 from sekimori.upstream.catalog import ENTRIES
 
@@ -19,6 +20,8 @@ Said = tuple[Verdict, str, str]
 
 UNKNOWN: Final[Said] = ("left_out", "The setting has no counterpart that an import knows.", "See docs/from-litellm.md.")
 """Of a setting that is in no table."""
+PROVIDER_FIELDS: Final = frozenset(Provider.__struct_fields__)
+"""What a Provider document can say in this version."""
 KEY_FIELDS: Final = ("api_key", "azure_ad_token", "aws_bearer_token", "vertex_credentials", "aws_access_key_id")
 """Fields of `litellm_params` that hold a provider's key, in the order in which they count."""
 
@@ -142,7 +145,9 @@ _PARAMETERS: Final[Mapping[str, Said | None]] = {
     ),
     "tpm": ("changed", "tpm was used as a weight alone.", "Write a Limit for the tenant or the agent."),
     "api_version": ("changed", "The address is Azure's version 1 API, which takes no api-version.", ""),
-    "organization": ("left_out", "The organisation is not sent.", "Use a key of that organisation or project."),
+    "organization": None
+    if "organization" in PROVIDER_FIELDS
+    else ("left_out", "The organisation is not sent.", "Use a key of that organisation or project."),
     "timeout": ("left_out", "Deadlines are settings of the process.", _PROCESS),
     "stream_timeout": ("left_out", "Deadlines are settings of the process.", _PROCESS),
     "max_retries": ("changed", "A call is tried once per key.", "The SDKs retry by themselves (max_retries)."),
@@ -155,8 +160,8 @@ _PARAMETERS: Final[Mapping[str, Said | None]] = {
     "max_parallel_requests": ("left_out", "A deployment has no bound of its own.", "Write a Limit (concurrency)."),
     "max_budget": ("left_out", "The budget is not carried.", "Write a Limit for the tenant or the agent."),
     "budget_duration": ("left_out", "The budget is not carried.", "Write a Limit for the tenant or the agent."),
-    "aws_secret_access_key": ("left_out", "Two-part AWS keys are not carried.", "Use a Bedrock API key."),
-    "aws_session_token": ("left_out", "Two-part AWS keys are not carried.", "Use a Bedrock API key."),
+    "aws_secret_access_key": None,
+    "aws_session_token": ("left_out", "A token that ends is not carried.", "Use a key that lasts, and rotate it."),
     "aws_role_name": ("left_out", "Roles are not assumed.", "Use a Bedrock API key."),
     "aws_profile_name": ("left_out", "Profiles are not read.", "Use a Bedrock API key."),
 }
@@ -183,6 +188,8 @@ def is_secret(name: str, text: str) -> bool:
     """Whether a field of the file holds a secret as text: by its name, or because it looks like a key."""
     if not text or text.startswith("os.environ/") or is_placeholder(text):
         return False
+    if re.fullmatch(r"[./~]\S{0,200}\.json", text):  # names a file
+        return False
     if looks_secret(text) or re.search(r"://[^/@\s]+:[^/@\s]+@", text):
         return True
     named = _SECRET_NAME.search(name) is not None and name.lower() not in _NOT_SECRET
@@ -207,14 +214,27 @@ Trouble = tuple[str, str]
 """What is wrong with an address, and the fix."""
 
 
-def address(prefix: str, served: Served, base: str, given: Mapping[str, str]) -> tuple[str, str, Trouble | None]:
-    """(catalogue entry, base URL or the empty string for the entry's own, what is wrong) of an entry of `model_list`.
+class Place(Struct, frozen=True):
+    """Where the models of an entry are served."""
 
-    `base` is what it gives as its address; `given` are its parameters as text.
-    """
-    catalog = served.catalog if served.known else "compatible"
+    catalog: str = ""
+    base_url: str = ""
+    """The empty string for the catalogue's own."""
+    fields: tuple[tuple[str, str], ...] = ()
+    """Further fields of the Provider document."""
+    credential: str = ""
+    """What the key's secret is, where it is no API key."""
+    trouble: Trouble | None = None
+    """Why there is no such place."""
+
+
+def place_of(prefix: str, served: Served, base: str, given: Mapping[str, str]) -> Place:
+    """Where an entry of `model_list` is served. `base` is its address, `given` its parameters as text."""
     if prefix == "azure":
         return _azure(base)
+    catalog = served.catalog if served.known else "compatible"
+    if catalog in ("vertex", "bedrock"):
+        return _cloud(catalog, base, given)
     if base and served.root and "v1" not in base.split("/")[3:]:
         base = base.rstrip("/") + "/v1"
     elif not base and ENTRIES[catalog].base_url is None:
@@ -225,21 +245,40 @@ def address(prefix: str, served: Served, base: str, given: Mapping[str, str]) ->
         base = ""
     if not base and ENTRIES[catalog].base_url is None:
         if served.own:
-            return "", "", ("The entry does not say where the server listens.", "Add its api_base and import again.")
+            return Place(trouble=("The entry does not say where the server listens.", "Add its api_base."))
         text = f"{prefix} needs the catalogue entry `{served.catalog}`, which this version does not have."
-        return "", "", (text, "Import again with a version that has it.")
-    return catalog, base.rstrip("/"), None
+        return Place(trouble=(text, "Import again with a version that has it."))
+    organization = given.get("organization", "")
+    if catalog == "openai" and "organization" in PROVIDER_FIELDS and organization.startswith("org-"):
+        return Place(catalog, base, (("organization", organization),))
+    return Place(catalog, base.rstrip("/"))
 
 
-def _azure(base: str) -> tuple[str, str, Trouble | None]:
+def _cloud(catalog: str, base: str, given: Mapping[str, str]) -> Place:
+    """Vertex AI and Bedrock: addressed by project and region, and opened with a credential that makes tokens."""
+    if catalog == "vertex":
+        fields = {"project": given.get("vertex_project", ""), "location": given.get("vertex_location", "")}
+        wanted, credential = "vertex_project and vertex_location", "google_service_account"
+    else:
+        fields = {"location": given.get("aws_region_name", "") or given.get("region_name", "")}
+        own = any(given.get(name) for name in ("api_key", "aws_bearer_token"))
+        wanted, credential = "aws_region_name", "" if own else "aws"
+    if not all(fields.values()) or any(value.startswith("os.environ/") for value in fields.values()):
+        return Place(trouble=(f"The entry does not say {wanted} itself.", "Write it, and import again."))
+    if not all(re.fullmatch(r"[a-z][a-z0-9:.-]{1,62}", value) for value in fields.values()):
+        return Place(trouble=(f"{wanted} cannot be read.", "Correct it, and import again."))
+    return Place(catalog, base.rstrip("/"), tuple(fields.items()), credential)
+
+
+def _azure(base: str) -> Place:
     """The resource's version 1 API, which is OpenAI's dialect whole: no deployment in the path, no api-version."""
     found = check_base_url(base) if base else None
     if found is None:
-        return "", "", ("The entry does not name its Azure resource.", "Add its api_base and import again.")
+        return Place(trouble=("The entry does not name its Azure resource.", "Add its api_base and import again."))
     if isinstance(found, Denied):
-        return "", "", (found.text, found.advice)
+        return Place(trouble=(found.text, found.advice))
     host = found.origin.host if found.origin.port == 443 else f"{found.origin.host}:{found.origin.port}"
-    return "azure" if "azure" in ENTRIES else "compatible", f"https://{host}/openai/v1", None
+    return Place("azure" if "azure" in ENTRIES else "compatible", f"https://{host}/openai/v1")
 
 
 def _same_origin(one: str, other: str | None) -> bool:
