@@ -332,3 +332,18 @@ async def test_counting_holds_its_input_and_is_charged_nothing(tmp_path: Path, o
         assert here.running.budget.used(scope(here, "tenant:")) == (0, 0, 0)
         body["messages"][0]["content"] = "x" * 400  # type: ignore[index]
         assert (await here.post("acme/x", body, f"{MESSAGES}/{operation}", VERSION))[0] == 429
+
+
+async def test_a_key_without_room_never_makes_a_call_fall_back(tmp_path: Path) -> None:
+    limit = "kind: Limit\ntenant: acme\nkey: clients/acme/own\ntokensPerDay: 60\n"
+    async with place(tmp_path, documents=limit) as here:
+        assert (await here.post("acme/x", chat(max_tokens=10)))[0] == 200
+        code, _, body = await here.post("acme/x", chat(max_tokens=40))
+        assert (code, json.loads(body)["error"]["code"]) == (429, "budget_exhausted")
+        assert "This key may use 60 tokens a day" in json.loads(body)["error"]["message"]
+        assert len(here.provider.seen) == 1, "there is a fallback, and it was not asked"
+        # A fallback that a provider's answer lets try has its own bounds, and the first key's are not in its way.
+        here.provider.script = [status(429), answer_well]
+        assert (await here.post("acme/x", chat(max_tokens=10)))[0] == 200
+        assert here.running.budget.used(scope(here, "key:clients/acme/own")) == (10, 0, 0)
+        assert not list(here.running.budget.running())
