@@ -514,7 +514,7 @@ def test_egress_check_by_an_agents_document(run: Run, home: Path, tmp_path: Path
         "--tenant",
         "acme",
         "--agent",
-        "x",
+        "analyst",
         "https://a.example.com/x",
         "https://b.example.com/x",
     )

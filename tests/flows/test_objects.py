@@ -231,6 +231,20 @@ async def test_an_object_made_with_one_key_is_never_sent_with_the_fallback(tmp_p
         assert set(here.provider.keys()[before:]) == {here.provider.keys()[before - 1]}
 
 
+async def test_of_several_keys_the_one_that_made_an_object_serves_it(tmp_path: Path) -> None:
+    also = "also: [{key: clients/acme/second, weight: 1000}, {key: operator/house, weight: 1000}]"
+    async with place(tmp_path, documents=DOCUMENTS) as here:
+        await prepare(here)
+        await make(here, "acme/y", "one")  # with the second key, which is the first of agent y
+        await here.apply(f"{{kind: Route, tenant: acme, agent: x, provider: house, key: clients/acme/own, {also}}}")
+        before = len(here.provider.seen)
+        for number in range(6):
+            here.provider.script.append(kept(f"msg_{number}", "container_one", f"file_{number}"))
+            assert (await ask(here, "acme/x", {"container": "container_one"}))[0] == 200
+            assert (await ask(here, "acme/x", {"container": "container_two"}))[0] == 404
+        assert set(here.provider.keys()[before:]) == {SECRETS["clients/acme/second"]}
+
+
 async def test_many_make_and_name_at_once(tmp_path: Path) -> None:
     async with place(tmp_path, documents=DOCUMENTS) as here:
         await prepare(here)

@@ -87,10 +87,11 @@ def decide(snapshot: Snapshot, principal: Principal, ask: Ask) -> Grant:
     that a caller who asks for what does not exist fills nothing.
     """
     agent = snapshot.agent(principal)
-    key = (ask.model, ask.dialect, ask.operation, ask.needs, principal.scopes)
+    named = bool(ask.objects)
+    key = (ask.model, ask.dialect, ask.operation, ask.needs, principal.scopes, named)
     decision = agent.decisions.get(key)
     if decision is None:
-        query = Query(ask.dialect, ask.operation, ask.model, ask.needs, principal.scopes, ask.places)
+        query = Query(ask.dialect, ask.operation, ask.model, ask.needs, principal.scopes, ask.places, named)
         decision = resolve(agent, query, Trace())
         agent.remember(key, decision)
     if ask.fetches:
@@ -309,7 +310,7 @@ def _decision(agent: AgentTable, query: Query, places: list[Place], alias: Alias
     stateful = query.needs & STATEFUL
     usable: list[tuple[Place, list[Route]]] = []
     first: list[Route] = []
-    for place in places[:1] if stateful else places:
+    for place in places[:1] if stateful and not query.named else places:
         hops = equals_of(agent, query, place, first, stateful, trace)
         if hops:
             usable.append((place, hops))

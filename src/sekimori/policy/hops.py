@@ -25,16 +25,18 @@ def equals_of(
     agent: AgentTable, query: Query, place: Place, before: Sequence[Route], stateful: frozenset[str], trace: Trace
 ) -> list[Route]:
     """The hops that a route's keys give, weighted as it says, none that is among `before`; a `stateful` call has its
-    first key's alone."""
+    first key's alone. One that names objects has all of the tenant's own: `narrowed` leaves those that made them."""
     route = place.route
     keys: list[tuple[str, str | None, int]] = [(route.key, None, route.weight)]
-    if not stateful:
+    if not stateful or query.named:
         keys += [(other.key, other.provider, other.weight) for other in route.also]
     hops: list[Route] = []
     for path, at, weight in keys:
         hop = _judged(agent, query, "primary", path, at or place.provider, place)
         if isinstance(hop, str):
             trace.passed_over[path] = hop
+        elif stateful and (before or hops) and hop.key_owner_uid == OPERATOR:
+            trace.passed_over[path] = "tenants share it"
         elif all(where(hop) != where(other) for other in (*before, *hops)):
             hops.append(structs.replace(hop, weight=weight))
     return hops

@@ -21,6 +21,8 @@ class Query(Struct, frozen=True):
     scopes: frozenset[Scope]
     places: tuple[tuple[str, str], ...] = ()
     """Where in the body each need stands. Only words of a refusal depend on it, never the decision."""
+    named: bool = False
+    """Whether it names objects kept at the provider: which of the keys made them is then asked (`narrowed`)."""
 
 
 class Place(Struct, frozen=True):
