@@ -43,7 +43,7 @@ def value_of(draw: random.Random, kind: Any, depth: int = 0) -> Any:
         return value_of(draw, inner[0] if depth > DEPTH else draw.choice(inner), depth)
     if isinstance(origin, type) and issubclass(origin, dict):
         return {"k": value_of(draw, inner[1], depth + 1)}
-    plain = {str: draw.choice(TEXTS), int: draw.randrange(9), float: draw.random(), bool: draw.random() < 0.5}
+    plain = {str: draw.choice(TEXTS), int: draw.randrange(1, 9), float: draw.random(), bool: draw.random() < 0.5}
     if kind in plain or kind is type(None):
         return plain.get(kind)
     if (isinstance(origin, type) and issubclass(origin, Iterable)) or getattr(
