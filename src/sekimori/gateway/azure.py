@@ -4,8 +4,9 @@
     /openai/responses?api-version=…                           ->  /v1/responses, of the model that the body names
     /openai/v1/chat/completions                               ->  /v1/chat/completions
 
-A deployment is a model by the rules of every model (`provider/model`, its slash written `%2F`, included). As at Azure
-the deployment decides, whatever `model` the body names beside it: what is decided on is what the provider is sent.
+A deployment is a model by the rules of every model (`provider/model` included, its slash as it is or `%2F`). As at
+Azure the deployment decides, whatever `model` the body names beside it: what is decided on is what the provider is
+sent.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from sekimori.terms import NOTHING_NAMED, Named
 
 ROOT: Final = "/openai/"
 
-_DEPLOYMENT: Final = re.compile(r"/openai/deployments/([^/]+)/(.+)", re.ASCII)
+# The shortest name that leaves a path of the SDK's: the client writes a deployment's slash as it is.
+_DEPLOYMENT: Final = re.compile(
+    r"/openai/deployments/(.+?)/((?:chat/)?completions|responses|embeddings|audio/[a-z]+|images/[a-z]+)", re.ASCII
+)
 _VERSION: Final = re.compile(r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:-preview)?|preview|latest", re.ASCII)
 _MOST_FIELDS: Final = 20
 
