@@ -214,8 +214,9 @@ def _metrics(home: Home) -> Metrics:
     home.subscribe(lambda snapshot: metrics.configure((uid, *names) for uid, names in home.current.agents.items()))
     metrics.gauge("generation", "The committed generation.", lambda: home.snapshot.generation)
     metrics.histogram("commit_seconds", "Journal commits, until durable.", lambda: home.ledger.commit_times)
-    resting = home.health.resting
-    metrics.gauge("deployments_resting", "Deployments that rest after a failure.", lambda: resting(time.monotonic()))
+    health = home.health
+    metrics.gauge("resting", "Deployments that rest after a failure.", lambda: health.resting(time.monotonic()))
+    metrics.counter("rests", "Times that a deployment began to rest.", lambda: health.begun)
     metrics.gauge("ledger_troubles", "What is wrong with the ledger; 0 is well.", lambda: len(home.ledger.troubles))
     return metrics
 

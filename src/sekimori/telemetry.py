@@ -287,6 +287,7 @@ class Metrics:
         self.strangers: dict[str, int] = {}
         """Refused calls without a principal, by reason."""
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._counters: dict[str, tuple[str, Callable[[], float]]] = {}
         self._histograms: dict[str, tuple[str, Callable[[], Timed]]] = {}
 
     def configure(self, agents: Iterable[tuple[str, str, str]]) -> None:
@@ -306,6 +307,10 @@ class Metrics:
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A figure read at each scrape, e.g. open connections. `name` without the `sekimori_` prefix."""
         self._gauges[name] = (text, value)
+
+    def counter(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """What somebody else counts up, read at each scrape. `name` as for `gauge`, without the `_total`."""
+        self._counters[name] = (text, value)
 
     def histogram(self, name: str, text: str, value: Callable[[], Timed]) -> None:
         """Seconds that somebody else counts, read at each scrape. `name` as for `gauge`."""
@@ -350,6 +355,10 @@ class Metrics:
             gauge = GaugeMetricFamily(f"sekimori_{name}", text)
             gauge.add_metric((), value())
             yield gauge
+        for name, (text, value) in self._counters.items():
+            counter = CounterMetricFamily(f"sekimori_{name}", text)
+            counter.add_metric((), value())
+            yield counter
         for name, (text, timed) in self._histograms.items():
             histogram = HistogramMetricFamily(f"sekimori_{name}", text)
             histogram.add_metric((), *_buckets(timed()))

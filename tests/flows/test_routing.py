@@ -21,7 +21,7 @@ from sekimori.http.client import Deadlines
 from sekimori.http.server import Reply, Request
 from sekimori.ledger import entry
 from sekimori.terms import Origin
-from tests.attacks.attacker import MESSAGES, VERSION, code_of, get, question
+from tests.attacks.attacker import MESSAGES, VERSION, code_of, control, get, question
 from tests.flows.place import JSON, SECRETS, Place, chat, chunk, place, status, sweep
 
 OWN, HOUSE = SECRETS["clients/acme/own"], SECRETS["operator/house"]
@@ -383,8 +383,9 @@ async def test_explain_tells_shares_and_what_rests(tmp_path: Path, monkeypatch: 
         )  # fmt: skip
         other = Explain(tenant="globex", agent="z", model="tiny")
         assert (await here.verb("route explain", other))["resting"] == []
-        code, _ = await get(here, "/v1/models", agent="acme/x")
-        assert code == 200
+        _, figures = await control(here, "/metrics")
+        assert b"\nsekimori_resting 1.0\n" in figures
+        assert b"\nsekimori_rests_total 1.0\n" in figures
 
 
 async def test_a_stream_moves_on_before_its_first_byte_and_never_after(

@@ -42,9 +42,10 @@ class Hops:
         while self._left:
             now = self._clock()
             route = self._next(now)
-            if sum(one.position == route.position for one, _ in self.tried) >= TRIES:
+            if self._trial is not None:
+                self._leave()  # the caller passed it over
+            if self.tried and sum(one.position == route.position for one, _ in self.tried) >= TRIES:
                 continue
-            self._leave()  # of one that the caller passed over
             # Taken in the same step in which it was found free: no two calls probe one deployment.
             self._trial = self._health.begin(self._tenant, route, now)
             yield route
@@ -52,9 +53,10 @@ class Hops:
     def _next(self, now: float) -> Route:
         """The best of what is left, taken out of it."""
         left = self._left
-        if len(left) == 1:
-            self._left = ()
-            return left[0]
+        first = left[0]
+        if len(left) == 1 or left[1].position != first.position:  # fallbacks stand last: it has no equal
+            self._left = left[1:]
+            return first
         rests, tenant = self._health.rests, self._tenant
         best = order(left, lambda route: rests(tenant, route, now), self._draw(), self._conversation)[0]
         self._left = tuple(route for route in left if route is not best)

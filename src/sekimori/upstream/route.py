@@ -57,17 +57,10 @@ def order(
     route that comes or goes moves no conversation but its own (rendezvous hashing, Thaler and Ravishankar 1998; by
     weight as -w / ln u).
     """
-    ordered: list[Route] = []
-    for position in ("primary", "fallback"):
-        level = [route for route in routes if route.position == position]
-        if len(level) > 1:
-            until = [(rests(route), route) for route in level]
-            well = [route for end, route in until if end == 0.0]
-            # Where all rest, the one whose rest ends first is asked and not nobody: the answer is then the provider's.
-            tired = sorted((pair for pair in until if pair[0] > 0.0), key=lambda pair: pair[0])
-            level = _hashed(well, conversation) if conversation else _drawn(well, draw)
-            level += [route for _, route in tired]
-        ordered += level
+    primary = [route for route in routes if route.position == "primary"]
+    ordered = _level(primary, rests, draw, conversation)
+    if len(primary) < len(routes):
+        ordered += _level([route for route in routes if route.position != "primary"], rests, draw, conversation)
     return ordered
 
 
@@ -93,6 +86,22 @@ def _stands_in(tried: Iterable[tuple[Route | None, Condition | None]], fallback:
         one is not None and one.position == "primary" and one.of & fallback.of and condition in one.yields
         for one, condition in tried
     )
+
+
+def _level(equals: list[Route], rests: Callable[[Route], float], draw: float, conversation: bytes) -> list[Route]:
+    if len(equals) < 2:
+        return equals
+    well: list[Route] = []
+    tired: list[tuple[float, Route]] = []
+    for route in equals:
+        until = rests(route)
+        if until:
+            tired.append((until, route))
+        else:
+            well.append(route)
+    ordered = _hashed(well, conversation) if conversation else _drawn(well, draw)
+    # Where all rest, the one whose rest ends first is asked and not nobody: the answer is then the provider's.
+    return ordered + [route for _, route in sorted(tired, key=lambda pair: pair[0])] if tired else ordered
 
 
 def _drawn(equals: Sequence[Route], draw: float) -> list[Route]:
