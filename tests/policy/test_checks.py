@@ -338,7 +338,7 @@ ROUTING: list[tuple[str, int, str, str, str]] = [
         "kind: Alias\ntenant: acme\nname: gpt-5-mini\ntargets: [{model: house/llama}]",
         3,
         "name",
-        "is a model of openai",
+        "is a model of openai, and none of the targets is",
         "another name",
     ),
 ]

@@ -13,18 +13,13 @@ from sekimori.policy.kinds import Alias
 from sekimori.policy.pattern import matches
 
 
-def stands_for_one_model(alias: Alias) -> bool:
-    """Whether every target is the very model whose name the alias has, at one provider or another."""
-    return all(target.model.partition("/")[2] == alias.name for target in alias.targets)
-
-
 def taken(alias: Alias, models: Mapping[str, Iterable[str]]) -> str:
     """The provider (of `models`: provider -> names and patterns it serves) that has a model of the alias' name; empty
-    where none has, or where the alias stands for that very model.
+    where none has, or where that model is one of the targets, at one provider or another.
 
-    Otherwise who asks for a model would be given another one. A bare `*` names no model and takes no name.
+    Otherwise who asks for a model would be given anything but it. A bare `*` names no model and takes no name.
     """
-    if stands_for_one_model(alias):
+    if any(target.model.partition("/")[2] == alias.name for target in alias.targets):
         return ""
     for provider in sorted(models):
         if any(matches(pattern, alias.name) for pattern in models[provider] if pattern.strip("*")):

@@ -305,8 +305,8 @@ class _Checker:
             yield located.problem("targets", f"lists more than {EQUALS}.", "Remove some.")
         provider = taken(document, {p.name: p.models for p in self._known(tenant)})
         if provider and document.targets:
-            text = f"{document.name} is a model of {provider}, and the alias would give another one to who asks for it."
-            yield located.problem("name", text, "Choose another name.")
+            text = f"{document.name} is a model of {provider}, and none of the targets is that model."
+            yield located.problem("name", text, f"Choose another name, or add PROVIDER/{document.name} to the targets.")
         for number, target in enumerate(document.targets):
             yield from self._check_target(located, document, target, f"targets[{number}].model")
         names = [target.model for target in document.targets]
