@@ -190,7 +190,8 @@ class Recording:
 
     async def begin(self) -> None:
         """Send the status line and headers of a stream."""
-        await self._reply.start(200, [(b"content-type", b"text/event-stream"), *self._headers()])
+        kind = b"application/json" if self._door.named.array else b"text/event-stream"
+        await self._reply.start(200, [(b"content-type", kind), *self._headers()])
         self._next_progress = self._began + PROGRESS_S
 
     async def release(self, piece: bytes, verdict: Verdict) -> None:
@@ -301,7 +302,7 @@ class Recording:
         elif not reply.started:
             await reply.send(*refuse(self._door.dialect, refusal, self._headers()))
         else:
-            await reply.finish(self._door.speech.stream_error(refusal))
+            await reply.finish(self._door.stream_error(refusal))
 
     def _outcome(self, refusal: Refusal | None) -> entries.Outcome:
         answer = self._answer
