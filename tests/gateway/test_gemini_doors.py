@@ -91,7 +91,9 @@ def test_what_a_query_says_that_is_not_read_is_refused(query: str, unread: str) 
         ("/v1beta/models/m:generateContent", "gemini"),
         ("/v1beta1/anything", "gemini"),
         ("/v1/models/m:generateContent?alt=sse", "gemini"),
-        ("/v1/projects/p", "gemini"),
+        ("/v1/projects/p/locations/l/publishers/google/models/m:predict", "gemini"),
+        ("/v1/tunedModels/t", "gemini"),
+        ("/v1/projects/p", "openai"),
         ("/v1/models/ft:gpt-4o:org:x", "openai"),
         ("/v1/models", "openai"),
     ],
@@ -102,5 +104,7 @@ def test_in_which_dialect_a_target_is_refused(target: str | None, dialect: str) 
 
 def test_no_door_names_the_doors() -> None:
     assert "/v1beta/models/MODEL:METHOD" in no_door("/x").advice
-    assert "/v1beta/models/MODEL:METHOD" in no_door("/v1/projects").advice
-    assert "neither project nor location" in no_door("/v1/projects/p/locations/l/x").advice
+    named = "/v1beta1/projects/p/locations/l/publishers/google/models/m:generateContent"
+    assert "neither project nor location" in no_door(named).advice
+    assert "neither project nor location" in no_door(named.replace("v1beta1", "v1")).advice
+    assert "console" in no_door("/v1/projects").advice, "a door of OpenAI's that is shut"

@@ -107,8 +107,8 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
         places=tuple(found.places.items()),
         output_cap=_output_cap(value) if operation == "chat" else None,
         size=len(body),
-        objects=tuple(reading.objects),
-        fetches=tuple(reading.fetches),
+        objects=found.objects,
+        fetches=found.fetches,
         array=named.array,
         batch=named.batch,
     )
@@ -128,15 +128,13 @@ def _message_of(operation: Operation, named: Named) -> tuple[str, tuple[str, ...
 class _Reading:
     """One body on its way through the registry."""
 
-    __slots__ = ("fetches", "found", "model", "objects", "references")
+    __slots__ = ("found", "model", "references")
 
     def __init__(self, model: str, references: bool) -> None:
         self.found = Found()
         self.model = model
         self.references = references
         """Whether the body may hold a schema that refers to another."""
-        self.objects: list[tuple[str, str]] = []
-        self.fetches: list[tuple[str, str]] = []
 
     def message(self, value: Any, message: str, path: Path) -> None:
         """Judge a message, or several: Google's servers take one alone where many may stand, and so do we. The depth
@@ -188,10 +186,13 @@ class _Reading:
             self.found.need("image_generation", path)
             self.found.need("audio_out", path)
         else:
-            judge = {"file": self._file, "fetch": self._fetch, "object": self._object}.get(reads)
             for at, one in _each(value, path):
-                if judge is not None:
-                    judge(_text(one, at), at)
+                if reads == "object":
+                    self.found.names(one, at)
+                elif reads == "fetch":
+                    self.found.fetch(one, at)
+                elif reads == "file":
+                    self._file(_text(one, at), at)
                 elif reads == "modality":
                     self._kind(one, MODALITIES, "unknown_fields", at)
                 else:
@@ -210,21 +211,15 @@ class _Reading:
         kept = FILE.fullmatch(uri)
         if kept is not None:
             self.found.need("files_by_id", path)
-            self._object(kept[1], path)
+            self.found.names(kept[1], path)
             return
         self.found.need("images_by_url", path)
-        self._fetch(uri, path)
+        self.found.fetch(uri, path)
         host = _URL.fullmatch(uri)
         if host is None or "generativelanguage" in host[1].lower():
             # Too odd to say that it names no file kept at the provider.
             self.found.need("files_by_id", path)
-            self._object(uri, path)
-
-    def _fetch(self, url: str, path: Path) -> None:
-        self.fetches.append((url, spell(path)))
-
-    def _object(self, name: str, path: Path) -> None:
-        self.objects.append((name, spell(path)))
+            self.found.names(uri, path)
 
     def _kind(self, value: Any, table: Any, unknown: str, path: Path) -> None:
         """A name of an enumeration. Servers take numbers, too, which say nothing to us."""
