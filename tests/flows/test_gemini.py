@@ -46,6 +46,17 @@ capabilities: [web_search]
 ---
 {{kind: Route, tenant: acme, provider: practice, key: clients/acme/practice}}
 """
+VERTEX = """
+kind: Provider
+name: express
+catalog: vertex
+baseUrl: http://127.0.0.1:{port}
+models: ["sandbox*"]
+---
+{{kind: Key, path: clients/acme/vertex, provider: express}}
+---
+{{kind: Route, tenant: acme, provider: express, key: clients/acme/vertex}}
+"""
 WEATHER = types.FunctionDeclaration(
     name="weather",
     description="The weather of a city.",
@@ -164,6 +175,21 @@ async def test_vertex_mode_with_a_plain_key(here: Place) -> None:
     assert len(words) > 5
     with pytest.raises(errors.ClientError, match="no such door"):
         await client.aio.models.embed_content(model="text-embedding-x", contents="x")
+
+
+async def test_a_model_at_vertex_ai_by_an_express_key(here: Place) -> None:
+    [sandbox] = [one for one in here.running.home.snapshot.operator.allow_private if one.port != here.provider_port]
+    await here.apply(VERTEX.format(port=sandbox.port))
+    await here.verb("key put", Put(path="clients/acme/vertex", secret=SECRET.encode()))
+    client = client_of(here)
+    reply = await client.aio.models.generate_content(model="express/sandbox-echo", contents="hello")
+    assert (reply.text or "").endswith("hello")
+    stream = await client.aio.models.generate_content_stream(model="express/sandbox-echo", contents="x")
+    assert len([chunk.text async for chunk in stream]) > 5
+    counted = await client.aio.models.count_tokens(model="express/sandbox-echo", contents="one two three")
+    assert counted.total_tokens == 3
+    with pytest.raises(errors.ClientError, match="embeddings is not offered"):
+        await client.aio.models.embed_content(model="express/sandbox-echo", contents="x")
 
 
 async def test_vertex_paths_that_name_a_project_are_refused(here: Place) -> None:

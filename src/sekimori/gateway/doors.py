@@ -49,6 +49,11 @@ class Door(Struct, frozen=True):
             )
         return tagged(self.speech.read_ask(self.operation, body, headers, self.named), headers)
 
+    @property
+    def stream_type(self) -> bytes:
+        """The media type of a stream."""
+        return b"application/json" if self.named.array else b"text/event-stream"
+
     def stream_error(self, refusal: Refusal) -> bytes:
         """The last bytes of a stream that cannot go on."""
         if self.named.array:

@@ -190,8 +190,7 @@ class Recording:
 
     async def begin(self) -> None:
         """Send the status line and headers of a stream."""
-        kind = b"application/json" if self._door.named.array else b"text/event-stream"
-        await self._reply.start(200, [(b"content-type", kind), *self._headers()])
+        await self._reply.start(200, [(b"content-type", self._door.stream_type), *self._headers()])
         self._next_progress = self._began + PROGRESS_S
 
     async def release(self, piece: bytes, verdict: Verdict) -> None:

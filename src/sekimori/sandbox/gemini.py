@@ -24,6 +24,8 @@ METHODS: Final = {
     "batchEmbedContents": "embeddings",
 }
 ROOT: Final = "/v1beta/models"
+EXPRESS: Final = "/v1/publishers/google/models"
+"""Where Vertex AI has them for who comes with an API key."""
 DIMENSIONS: Final = 8
 
 _CAPITAL: Final = re.compile("(?<=[a-z])_([a-z])")
@@ -32,9 +34,10 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def method_of(path: str) -> tuple[str, str] | None:
     """Model and method of a path; None where it is none of this dialect's."""
-    if not path.startswith(ROOT + "/"):
+    root = EXPRESS if path.startswith(EXPRESS) else ROOT
+    if not path.startswith(root + "/"):
         return None
-    model, _, method = path[len(ROOT) + 1 :].rpartition(":")
+    model, _, method = path[len(root) + 1 :].rpartition(":")
     return (model, method) if method in METHODS else None
 
 
