@@ -18,32 +18,32 @@ def check(dialect: ModuleType, operation: Operation, body: bytes, headers: Heade
     try:
         ask: Ask = dialect.read_ask(operation, body, headers)
     except Refused as refused:
-        _worded(dialect, refused)
+        worded(dialect, refused)
     else:
         _accepted(dialect, operation, body, headers, ask)
     for asked in ("chat", "count_tokens"):
         try:
             dialect.read_reply(body, asked)
         except Upstream as failed:
-            _worded(dialect, failed)
+            worded(dialect, failed)
     for status in (400, 401, 429, 500):
         assert str(dialect.read_error(status, body)).isprintable()
 
 
-def _worded(dialect: ModuleType, refusal: Refusal) -> None:
+def worded(dialect: ModuleType, refusal: Refusal) -> None:
     assert refusal.status in (400, 429, 502, 529), refusal
     assert str(refusal).isprintable(), ascii(str(refusal))
     json.loads(dialect.refusal(refusal)[2])
 
 
 def _accepted(dialect: ModuleType, operation: Operation, body: bytes, headers: Headers, ask: Ask) -> None:
-    understood = json.loads(body, object_pairs_hook=_unique)
+    understood = json.loads(body, object_pairs_hook=unique)
     assert type(understood) is dict
     assert understood["model"] == ask.model
     assert list(understood) == list(ask.members)
     assert ask.needs == dict(ask.places).keys()
     sent: bytes = dialect.upstream_body(ask, "another", include_usage=True)
-    travelled = json.loads(sent, object_pairs_hook=_unique)
+    travelled = json.loads(sent, object_pairs_hook=unique)
     assert travelled.pop("model") == "another"
     edited = {"model"}
     if operation == "responses":
@@ -65,7 +65,7 @@ def _accepted(dialect: ModuleType, operation: Operation, body: bytes, headers: H
     assert again.needs == ask.needs or ("store" in edited and again.needs == ask.needs - {"stored_state"})
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     assert len(found) == len(pairs), "a name stood twice"
     return found

@@ -51,6 +51,8 @@ class Named(Struct, frozen=True, gc=False):
     """The path asks for a stream."""
     array: bool = False
     """The stream is asked for as one JSON array and not as server-sent events (Gemini without `alt=sse`)."""
+    batch: bool = False
+    """The path is that of several embeddings in one call (Gemini)."""
 
 
 NOTHING_NAMED = Named()
@@ -97,6 +99,8 @@ class Ask(Struct, frozen=True, gc=False):
     tags: Tags = NO_TAGS
     array: bool = False
     """The stream is asked for as one JSON array (Gemini dialect)."""
+    batch: bool = False
+    """Several embeddings in one call, by a path of its own (Gemini dialect)."""
 
 
 class Origin(Struct, frozen=True):

@@ -271,3 +271,78 @@ async def test_a_reply_is_read_once_and_handed_on_as_it_came(tmp_path: Path) -> 
             assert (code, code_of(reply)) == (502, "upstream_malformed"), body
         settled = await here.of_kind("acme", entry.SETTLED)
         assert [one.usage.input for one in settled[:2]] == [7, 7]
+
+
+HIDDEN: list[str] = [
+    # One of two spellings decides at Google's servers; neither is let through.
+    '"tools":[{"googleSearch":null,"google_search":{}}]',
+    '"tools":[{"functionDeclarations":[],"code_execution":null,"codeExecution":{}}]',
+    '"generationConfig":{"responseModalities":["TEXT"],"response_modalities":["AUDIO"]}',
+    '"generationConfig":{},"generation_config":{"speechConfig":{}}',
+    '"cachedContent":null,"cached_content":"cachedContents/of-another"',
+    '"systemInstruction":{"parts":[{"fileData":{"fileUri":"files/a","file_uri":"gs://b/o"}}]}',
+    # Hosted tools and what is fetched, in either spelling, alone or many, at every depth.
+    '"tools":[{"google_search":{}}]',
+    '"tools":{"url_context":{}}',
+    '"tools":[[{"codeExecution":{}}]]',
+    '"tools":[{"function_declarations":[],"mcp_servers":{"streamable_http_transport":{"url":"http://evil/"}}}]',
+    '"tools":[{"retrieval":{"vertex_ai_search":{"datastore":"projects/x"}}}]',
+    '"tools":[{"google_maps":{"auth_config":{"api_key":"k"}}}]',
+    '"systemInstruction":{"parts":{"file_data":{"fileUri":"http://169.254.169.254/"}}}',
+    '"system_instruction":{"parts":[[{"executable_code":{"code":"1"}}]]}',
+    '"generation_config":{"response_schema":{"properties":{"a":{"\\u0024ref":"http://evil/"}}}}',
+    '"generation_config":{"_responseJsonSchema":{"items":{"$ref":"http://evil/"}}}',
+    '"generation_config":{"response_modalities":3}',
+    '"generation_config":{"routing_config":{"manualMode":{"modelName":"small"}}}',
+    '"model":"models/small"',
+    '"output_config":{"output_uri_prefix":"gs://evil"}',
+    '"continuation_token":"AA=="',
+    '"service_tier":"PRIORITY"',
+    # Spellings that some parser takes for a listed one.
+    '"Tools":[{"googleSearch":{}}]',
+    '"tools":[{"GoogleSearch":{}}]',
+    '"tools":[{"google-search":{}}]',
+    '"tools":[{"google_Search":{}}]',
+    '"tools":[{"google\u017fearch":{}}]',
+    '"cached_Content":"x"',
+    '"t\\u006fols":[{"url_conte\\u0078t":{}}]',
+]
+BESIDE: list[str] = [
+    # Another model, method or answer than the one decided on, by path and query.
+    "/v1beta/models/small:generateContent",
+    "/v1beta/models/tiny%3AgenerateContent",
+    "/v1beta/models/tiny:generateContent:generateContent",
+    "/v1beta/models/tiny:generateContent/",
+    "/v1beta/models/x/../tiny:generateContent",
+    "/v1beta/models/tiny:generateContent?alt=media",
+    "/v1beta/models/tiny:generateContent?fields=candidates",
+    "/v1beta/models/tiny:generateContent?%61lt=sse",
+    "/v1beta/models/tiny:generateContent?$fields=candidates",
+    "/v1beta/models/tiny:predict",
+    "/v1beta/models/tiny:batchGenerateContent",
+    "/v1beta/tunedModels/tiny:generateContent",
+    "/v1beta/cachedContents",
+    "/v1beta/files/abc",
+    "/v1alpha/models/tiny:generateContent",
+    "/v1/projects/p/locations/l/publishers/google/models/tiny:generateContent",
+]
+SPEAKS_GEMINI = (
+    "kind: Provider\nname: house\ncatalog: compatible\nbaseUrl: http://127.0.0.1:{port}\n"
+    "dialects: [openai, anthropic, gemini]\nmodels: [tiny, small, 'gpt-*']\n"
+)
+
+
+async def test_no_spelling_of_the_gemini_dialect_hides_anything(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        await here.apply(SPEAKS_GEMINI.format(port=here.provider_port))
+        good = '"contents":[{"parts":[{"text":"x"}]}]'
+        path = "/v1beta/models/tiny:generateContent"
+        for vector in HIDDEN:
+            status, answer = await raw(here, f"{{{good},{vector}}}".encode(), path)
+            assert status in (400, 403), (vector, answer)
+            assert json.loads(answer)["error"]["status"] in ("INVALID_ARGUMENT", "PERMISSION_DENIED")
+        # `y` may call `tiny` alone.
+        for beside in BESIDE:
+            status, _, answer = await here.post("acme/y", f"{{{good}}}".encode(), beside)
+            assert status in (400, 403, 404), (beside, answer)
+        assert here.provider.seen == []

@@ -182,12 +182,15 @@ class Provider:
     def __init__(self) -> None:
         self.script: list[Answer] = []
         self.seen: list[tuple[str, Headers, dict[str, Any]]] = []
+        self.raw: list[bytes] = []
+        """The bodies as they came."""
         self.left = asyncio.Event()
         """A caller left in mid-reply."""
         self.server = Server(self, refuse=lambda refusal, target: (refusal.status, [], str(refusal).encode()))
 
     async def __call__(self, request: Request, reply: Reply) -> None:
-        body = json.loads(await request.body())
+        self.raw.append(await request.body())
+        body = json.loads(self.raw[-1])
         self.seen.append((request.path, request.headers, body))
         answer = self.script.pop(0) if self.script else answer_well
         try:

@@ -1,4 +1,4 @@
-"""Figures are believed when they can be true, told alike for both dialects, and never guessed."""
+"""Figures are believed when they can be true, told alike for every dialect, and never guessed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 from anthropic.types import Usage as AnthropicUsage
+from google.genai.types import GenerateContentResponseUsageMetadata
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import CompletionUsage
 
-from sekimori.meter.usage import MOST, of_anthropic, of_openai, of_openai_embeddings, of_openai_responses
+from sekimori.meter.usage import (
+    MOST,
+    of_anthropic,
+    of_gemini,
+    of_openai,
+    of_openai_embeddings,
+    of_openai_responses,
+)
 from sekimori.terms import Usage
 
 
@@ -219,3 +227,62 @@ def test_figures_of_the_further_operations_never_contradict_themselves(figures: 
         if usage is not None:
             assert 0 <= usage.cached + usage.cache_write <= usage.input <= MOST
             assert 0 <= usage.reasoning <= usage.output <= MOST
+
+
+def gemini(prompt: Any = 10, said: Any = 5, **rest: Any) -> dict[str, Any]:
+    return {"promptTokenCount": prompt, "candidatesTokenCount": said, **rest}
+
+
+GEMINI: list[tuple[Any, Usage | None]] = [
+    (gemini(), Usage(10, 5)),
+    (gemini(0, 0), Usage(0, 0)),
+    (gemini(totalTokenCount=15), Usage(10, 5)),
+    (gemini(thoughtsTokenCount=3, totalTokenCount=18), Usage(10, 8, reasoning=3)),
+    (gemini(toolUsePromptTokenCount=4, totalTokenCount=19), Usage(14, 5)),
+    (gemini(cachedContentTokenCount=4), Usage(10, 5, cached=4)),
+    (gemini(totalTokenCount=40), Usage(10, 30)),
+    ({"promptTokenCount": 10, "totalTokenCount": 10}, Usage(10, 0)),
+    ({"promptTokenCount": 10, "totalTokenCount": 12}, Usage(10, 2)),
+    (gemini(totalTokenCount=14), Usage(10, 5, estimated=True)),
+    (gemini(totalTokenCount="15"), Usage(10, 5, estimated=True)),
+    (gemini(cachedContentTokenCount=11), Usage(10, 5, estimated=True)),
+    (gemini(cachedContentTokenCount=-1), Usage(10, 5, estimated=True)),
+    ({"promptTokenCount": 10}, None),
+    ({"candidatesTokenCount": 10, "totalTokenCount": 10}, None),
+    ({"trafficType": "ON_DEMAND"}, None),
+    (gemini(MOST, 5, toolUsePromptTokenCount=1), None),
+    (gemini(thoughtsTokenCount=-1), None),
+    (gemini(toolUsePromptTokenCount=1.5), None),
+]
+
+
+@pytest.mark.parametrize(("figures", "expected"), GEMINI)
+def test_figures_of_the_gemini_dialect(figures: Any, expected: Usage | None) -> None:
+    assert of_gemini(figures) == expected
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_figures_of_the_gemini_dialect_are_unknown(wrong: Any) -> None:
+    assert of_gemini(wrong) is None
+    assert of_gemini(gemini(prompt=wrong)) is None
+    assert of_gemini(gemini(said=wrong)) is None
+
+
+def test_embeddings_have_no_output() -> None:
+    assert of_gemini({"promptTokenCount": 10}, answers=False) == Usage(10, 0)
+    assert of_gemini({}, answers=False) is None
+
+
+def test_gemini_figures_are_named_as_the_sdk_names_them() -> None:
+    known = {field.alias for field in GenerateContentResponseUsageMetadata.model_fields.values()}
+    read = {"promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount"}
+    assert read | {"cachedContentTokenCount", "totalTokenCount"} <= known
+
+
+@given(st.dictionaries(st.sampled_from(sorted(gemini(thoughtsTokenCount=1, totalTokenCount=1))), st.integers(-5, 50)))
+def test_gemini_figures_are_never_less_than_told(figures: dict[str, int]) -> None:
+    usage = of_gemini(figures)
+    if usage is not None:
+        assert usage.input == figures["promptTokenCount"]
+        assert usage.output >= figures.get("candidatesTokenCount", 0) + figures.get("thoughtsTokenCount", 0)
+        assert usage.reasoning <= usage.output

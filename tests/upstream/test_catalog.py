@@ -47,10 +47,42 @@ def provider(catalog: str, path: str = "", *dialects: Dialect) -> Provider:
         ("compatible", "/proxy", "anthropic", "chat", "/proxy/v1/messages"),
         ("compatible", "/proxy/v1", "anthropic", "count_tokens", "/proxy/v1/messages/count_tokens"),
         ("sandbox", "", "anthropic", "chat", "/v1/messages"),
+        ("gemini", "", "openai", "chat", "/v1beta/openai/chat/completions"),
+        ("gemini", "/v1beta", "openai", "chat", "/v1beta/openai/chat/completions"),
+        ("gemini", "/v1beta/openai", "openai", "chat", "/v1beta/openai/chat/completions"),
+        ("gemini", "/proxy", "openai", "chat", "/proxy/v1beta/openai/chat/completions"),
     ],
 )
 def test_targets(catalog: str, path: str, dialect: Dialect, operation: Operation, expected: str) -> None:
     assert target(provider(catalog, path), dialect, operation) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "operation", "model", "stream", "batch", "expected"),
+    [
+        ("", "chat", "gemini-x", False, False, "/v1beta/models/gemini-x:generateContent"),
+        ("", "chat", "gemini-x", True, False, "/v1beta/models/gemini-x:streamGenerateContent?alt=sse"),
+        ("/v1beta", "count_tokens", "gemini-x", False, False, "/v1beta/models/gemini-x:countTokens"),
+        ("/v1beta/openai", "embeddings", "gemini-x", False, False, "/v1beta/models/gemini-x:embedContent"),
+        ("/v1", "embeddings", "gemini-x", False, True, "/v1beta/models/gemini-x:batchEmbedContents"),
+        ("/proxy", "chat", "tunedModels/t-1", False, False, "/proxy/v1beta/tunedModels/t-1:generateContent"),
+        # What stands in a model's name stays in it: a colon is where a server looks for the method.
+        ("", "chat", "x:predict", False, False, "/v1beta/models/x%3Apredict:generateContent"),
+        ("", "chat", "a/b@c+d", False, False, "/v1beta/models/a/b@c+d:generateContent"),
+        ("", "chat", "x?alt=json#y z%2F", False, False, "/v1beta/models/x%3Falt%3Djson%23y%20z%252F:generateContent"),
+    ],
+)
+def test_targets_that_name_the_model(
+    path: str, operation: Operation, model: str, stream: bool, batch: bool, expected: str
+) -> None:
+    for catalog in ("gemini", "compatible", "sandbox"):
+        assert target(provider(catalog, path), "gemini", operation, model, stream, batch=batch) == expected
+
+
+@pytest.mark.parametrize("model", ["", ".", "..", "a/../b", "a/./b", "a//b", "/a", "a/"])
+def test_a_model_that_climbs_is_no_target(model: str) -> None:
+    with pytest.raises(Refused, match="bad_request"):
+        target(provider("gemini"), "gemini", "chat", model)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +100,9 @@ def test_targets(catalog: str, path: str, dialect: Dialect, operation: Operation
         ("vertex", (), "openai", "chat"),
         ("vertex", (), "anthropic", "chat"),
         ("compatible", ("openai",), "anthropic", "chat"),
+        ("openai", (), "gemini", "chat"),
+        ("gemini", (), "anthropic", "chat"),
+        ("gemini", ("openai",), "gemini", "chat"),
     ],
 )
 def test_what_is_not_offered(
@@ -294,6 +329,9 @@ def test_documents_and_catalogue_name_the_same_entries() -> None:
         ("vertex", "anthropic", [(b"authorization", b"Bearer k-1")]),
         ("bedrock", "anthropic", [(b"authorization", b"Bearer k-1")]),
         ("bedrock_mantle", "anthropic", [(b"authorization", b"Bearer k-1"), (b"anthropic-version", b"2023-06-01")]),
+        ("gemini", "gemini", [(b"x-goog-api-key", b"k-1")]),
+        ("gemini", "openai", [(b"authorization", b"Bearer k-1")]),
+        ("compatible", "gemini", [(b"x-goog-api-key", b"k-1")]),
     ],
 )
 def test_how_the_key_is_sent(catalog: str, dialect: Dialect, expected: list[tuple[bytes, bytes]]) -> None:
@@ -343,6 +381,8 @@ def test_a_key_that_could_end_the_header_field_is_not_sent_and_not_told(secret: 
         ("groq", 498, "overloaded"),
         ("deepseek", 503, "overloaded"),
         ("openai", 498, None),
+        ("gemini", 503, "overloaded"),
+        ("gemini", 429, "rate_limited"),
         ("openai", 200, None),
         ("openai", 301, None),
         ("openai", 400, None),

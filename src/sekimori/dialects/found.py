@@ -178,12 +178,19 @@ def read_references(found: Found, body: bytes, value: Mapping[str, Any], names: 
     """
     if not (b'Ref"' in body or b'"$ref"' in body or b"\\u00" in body):
         return
-    stack: list[tuple[Path, Any]] = [((name,), value[name]) for name in names if name in value]
+    for name in names:
+        if name in value:
+            read_schema(found, value[name], (name,))
+
+
+def read_schema(found: Found, schema: Any, path: Path, references: Set[str] = _REFERENCES) -> None:
+    """Find what refers to another document in a JSON Schema, or in what holds some. `references` are the members."""
+    stack: list[tuple[Path, Any]] = [(path, schema)]
     while stack:
         path, one = stack.pop()
         if type(one) is dict:
             for name, inner in one.items():
-                if name in _REFERENCES and type(inner) is str and inner and not inner.startswith("#"):
+                if name in references and type(inner) is str and inner and not inner.startswith("#"):
                     found.need("images_by_url", (*path, name))
                     found.fetch(inner, (*path, name))
                 elif type(inner) is dict or type(inner) is list:

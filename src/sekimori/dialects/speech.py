@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 from typing import Final
 
-from sekimori.dialects import anthropic, embeddings, openai, responses
+from sekimori.dialects import anthropic, embeddings, gemini, openai, responses
 from sekimori.terms import Dialect, Operation
 
 SPEECH: Final[Mapping[tuple[Dialect, Operation], ModuleType]] = MappingProxyType(
@@ -28,9 +28,14 @@ SPEECH: Final[Mapping[tuple[Dialect, Operation], ModuleType]] = MappingProxyType
         ("openai", "embeddings"): embeddings,
         ("anthropic", "chat"): anthropic,
         ("anthropic", "count_tokens"): anthropic,
+        ("gemini", "chat"): gemini,
+        ("gemini", "count_tokens"): gemini,
+        ("gemini", "embeddings"): gemini,
     }
 )
 """By what is asked for."""
 
-VOICE: Final[Mapping[Dialect, ModuleType]] = MappingProxyType({"openai": openai, "anthropic": anthropic})
+VOICE: Final[Mapping[Dialect, ModuleType]] = MappingProxyType(
+    {"openai": openai, "anthropic": anthropic, "gemini": gemini}
+)
 """By dialect: how refusals and lists of models are worded."""

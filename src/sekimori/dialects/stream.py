@@ -37,6 +37,11 @@ def kept_id(id: Any) -> bool:
     return type(id) is str and _ID.fullmatch(id) is not None
 
 
+def truncated() -> Upstream:
+    """The refusal of a stream that ended before its answer did."""
+    return Upstream("upstream_truncated", "The provider ended the stream before its last event.")
+
+
 class EventStream:
     """What the dialects' streams share. `feed` what arrives, release what it returns, then `final`."""
 
@@ -45,6 +50,7 @@ class EventStream:
         "_bound",
         "_cutter",
         "_last",
+        "array",
         "complete",
         "error",
         "final",
@@ -56,6 +62,8 @@ class EventStream:
 
     def __init__(self, hide_usage: bool = False) -> None:
         self.hide_usage = hide_usage
+        self.array = False
+        """The caller takes the events as elements of one JSON array (Gemini dialect)."""
         self.started = False
         """An event of the answer has come; comments and pings are none."""
         self.complete = False
@@ -96,6 +104,13 @@ class EventStream:
         if end < 2 or end == len(data):
             return self._read(data)
         return self._read(data[:end]) + self._follow(data[end:])
+
+    def end(self, delimited: bool) -> None:
+        """The body has ended; `delimited` where its framing shows that it was not cut.
+
+        Raises Upstream `upstream_truncated` where the answer is not whole, as here, where the last event tells the end.
+        """
+        raise truncated()
 
     def _follow(self, data: bytes) -> bytes:
         """What comes in the same piece behind the first event."""

@@ -102,12 +102,7 @@ def of_status(status: int, body: bytes) -> Upstream:
     if status == 408 or status == 504:
         return Upstream("upstream_timeout", "The provider took too long.", retry_after=RETRY_AFTER)
     if status in (401, 402, 403, 407):
-        # Its own words would name the key or the account, which may be another's than the caller's.
-        return Upstream(
-            "upstream_unauthorized",
-            f"The provider does not accept the key that serves this call (status {status}).",
-            advice="Whoever owns the key can see why; `route explain` names the key.",
-        )
+        return unauthorized(status)
     if not 400 <= status < 500:
         return failure("server_error")
     said = message_of(body)
@@ -115,6 +110,16 @@ def of_status(status: int, body: bytes) -> Upstream:
         "upstream_refused",
         f"The provider refused the request: {safe(said)}" if said else f"The provider refused the request ({status}).",
         status=status if status in (400, 404, 409, 413, 422) else 400,
+    )
+
+
+def unauthorized(status: int) -> Upstream:
+    """The refusal of a call whose key the provider does not accept. Its own words would name the key or the account,
+    which may be another's than the caller's."""
+    return Upstream(
+        "upstream_unauthorized",
+        f"The provider does not accept the key that serves this call (status {status}).",
+        advice="Whoever owns the key can see why; `route explain` names the key.",
     )
 
 
@@ -126,9 +131,14 @@ def message_of(body: bytes) -> str:
 
 
 def error_of(body: bytes) -> Mapping[str, Any] | None:
-    """The object at `error`, whose shape both dialects share: `type`, `message`, perhaps `code`."""
+    """The object at `error`, whose `message` all dialects share. Gemini's OpenAI endpoint puts it into an array."""
     value = glance(_ERROR, body)
-    found = None if value is None else small(value.error)
+    if value is None and body.lstrip()[:1] == b"[":
+        several = small(body)
+        alone = several[0] if type(several) is list and len(several) == 1 else None
+        found = alone.get("error") if type(alone) is dict else None
+    else:
+        found = None if value is None else small(value.error)
     return found if isinstance(found, dict) else None
 
 

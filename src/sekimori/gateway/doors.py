@@ -14,10 +14,13 @@ from typing import Final
 
 from msgspec import Struct, structs
 
+from sekimori.dialects import gemini
 from sekimori.dialects.speech import SPEECH, VOICE
 from sekimori.dialects.tags import tagged
-from sekimori.errors import Refusal
+from sekimori.errors import Refusal, Refused
 from sekimori.gateway import azure
+from sekimori.gateway import gemini as google
+from sekimori.gateway.closed import closed
 from sekimori.meter.refusals import Figures, RateLimited, TokensLimited
 from sekimori.terms import NOTHING_NAMED, Ask, Dialect, Headers, Named, Operation
 
@@ -28,6 +31,8 @@ class Door(Struct, frozen=True):
     dialect: Dialect
     operation: Operation
     named: Named = NOTHING_NAMED
+    unread: str = ""
+    """A parameter of the query that means something to the provider and nothing here."""
 
     @property
     def speech(self) -> ModuleType:
@@ -35,7 +40,27 @@ class Door(Struct, frozen=True):
 
     def read(self, body: bytes, headers: Headers) -> Ask:
         """The ask that a body holds. Raises Refused `malformed_json`, `unknown_field`, … naming the member."""
+        if self.unread:
+            # `fields` would have the provider leave its figures out, `alt` answer in another form.
+            raise Refused(
+                "bad_request",
+                f"The query parameter `{self.unread[:80]}` is not read here.",
+                advice="Leave it out; `alt=sse` asks for a stream of events.",
+            )
         return tagged(self.speech.read_ask(self.operation, body, headers, self.named), headers)
+
+    @property
+    def stream_type(self) -> bytes:
+        """The media type of a stream."""
+        return b"application/json" if self.named.array else b"text/event-stream"
+
+    def stream_error(self, refusal: Refusal) -> bytes:
+        """The last bytes of a stream that cannot go on."""
+        if self.named.array:
+            ended: bytes = gemini.stream_error(refusal, array=True)
+        else:
+            ended = self.speech.stream_error(refusal)
+        return ended
 
 
 CALLS: Final[dict[str, Door]] = {
@@ -55,7 +80,11 @@ def door_of(path: str, query: str) -> Door | None:
     """
     if path.startswith(azure.ROOT):
         return _door_of_azure(path, query)
-    return CALLS.get(path)
+    plain = CALLS.get(path)
+    if plain is not None:
+        return plain
+    meant = google.read_path(path, query)
+    return None if meant is None else Door("gemini", *meant)
 
 
 def _door_of_azure(path: str, query: str) -> Door | None:
@@ -68,7 +97,20 @@ def _door_of_azure(path: str, query: str) -> Door | None:
 
 def dialect_of(target: str | None) -> Dialect:
     """In which dialect to refuse what came to `target`, known or not."""
-    return "anthropic" if target is not None and target.startswith("/v1/messages") else "openai"
+    if target is None:
+        return "openai"
+    if target.startswith("/v1/messages"):
+        return "anthropic"
+    return "gemini" if google.speaks(target) else "openai"
+
+
+def no_door(path: str) -> Refused:
+    """The refusal of a path at which there is no door: why it is shut, or what is there instead."""
+    refusal = google.shut(path) or closed(path)
+    if refusal is not None:
+        return refusal
+    doors = ", ".join([*CALLS, MODELS, google.DOORS, google.MODELS])
+    return Refused("unsupported_operation", "There is no such door.", advice=f"Here are {doors}.")
 
 
 def refuse(dialect: Dialect, refusal: Refusal, headers: Headers) -> tuple[int, Headers, bytes]:

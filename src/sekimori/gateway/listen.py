@@ -10,8 +10,8 @@ from typing import Final
 from sekimori.dialects.speech import VOICE
 from sekimori.errors import Fault, Refusal, Refused
 from sekimori.gateway import azure
-from sekimori.gateway.closed import closed
-from sekimori.gateway.doors import CALLS, MODELS, dialect_of, door_of, refuse
+from sekimori.gateway import gemini as google
+from sekimori.gateway.doors import MODELS, dialect_of, door_of, no_door, refuse
 from sekimori.gateway.refusals import Asked
 from sekimori.gateway.walk import Gateway, walk
 from sekimori.http.server import Reply, Request
@@ -56,19 +56,26 @@ class Listener:
         path = request.path
         if path.startswith(azure.ROOT):
             path, _ = azure.translated(path, request.query)
-        dialect: Dialect = "anthropic" if request.all(b"anthropic-version") else dialect_of(path)
+        dialect = dialect_of(path)
+        if path.startswith(MODELS) and dialect == "openai":
+            # One path for three dialects: the header that each SDK sends tells which.
+            if request.all(b"anthropic-version"):
+                dialect = "anthropic"
+            elif request.all(b"x-goog-api-key"):
+                dialect = "gemini"
         if path in HEALTH:
             well = path == "/healthz" or self.ready
             await reply.send(200 if well else 503, [JSON], b'{"status":"ok"}' if well else b'{"status":"unavailable"}')
-        elif path == MODELS or path.startswith(MODELS + "/"):
-            await self._models(dialect, path, request, reply)
+        elif path in (MODELS, google.MODELS):
+            await self._models(dialect, request, reply, "")
+        elif path.startswith(MODELS + "/"):
+            await self._models(dialect, request, reply, path.removeprefix(MODELS + "/"))
+        elif request.method in ("GET", "HEAD") and (model := google.model_of(path)):
+            await self._models(dialect, request, reply, model)
         else:
-            doors = ", ".join([*CALLS, MODELS])
-            nothing = Refused("unsupported_operation", "There is no such door.", advice=f"Here are {doors}.")
-            refusal = closed(path) or nothing
-            await reply.send(*refuse(dialect, refusal, []))
+            await reply.send(*refuse(dialect, no_door(path), []))
 
-    async def _models(self, dialect: Dialect, path: str, request: Request, reply: Reply) -> None:
+    async def _models(self, dialect: Dialect, request: Request, reply: Reply, model: str) -> None:
         """The models that this agent may use; one that another tenant has is answered like one that nobody has."""
         if request.method not in ("GET", "HEAD"):
             await reply.send(*refuse(dialect, _wrong_method("GET"), [(b"allow", b"GET, HEAD")]))
@@ -77,7 +84,6 @@ class Listener:
         try:
             principal = authenticate(request.headers, request.query, self._at.index, self._at.books.clock.now_ms())
             snapshot = self._at.books.snapshot()
-            model = path.removeprefix(MODELS).removeprefix("/")
             if model:
                 known_model(snapshot, principal, dialect, model)
                 body = VOICE[dialect].model_page(model)

@@ -190,7 +190,7 @@ class Recording:
 
     async def begin(self) -> None:
         """Send the status line and headers of a stream."""
-        await self._reply.start(200, [(b"content-type", b"text/event-stream"), *self._headers()])
+        await self._reply.start(200, [(b"content-type", self._door.stream_type), *self._headers()])
         self._next_progress = self._began + PROGRESS_S
 
     async def release(self, piece: bytes, verdict: Verdict) -> None:
@@ -301,7 +301,7 @@ class Recording:
         elif not reply.started:
             await reply.send(*refuse(self._door.dialect, refusal, self._headers()))
         else:
-            await reply.finish(self._door.speech.stream_error(refusal))
+            await reply.finish(self._door.stream_error(refusal))
 
     def _outcome(self, refusal: Refusal | None) -> entries.Outcome:
         answer = self._answer

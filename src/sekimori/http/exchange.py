@@ -54,13 +54,15 @@ def failure(reason: str, text: str, *, sent: bool) -> Upstream:
 class Response:
     """One response whose head has arrived. Read it to the end, or `abort`; as a context manager it sees to that."""
 
-    __slots__ = ("connection", "end", "headers", "pieces", "status")
+    __slots__ = ("connection", "delimited", "end", "headers", "pieces", "status")
 
-    def __init__(self, status: int, headers: Headers, connection: Exchange) -> None:
+    def __init__(self, status: int, headers: Headers, connection: Exchange, delimited: bool = True) -> None:
         self.status = status
         self.headers = headers
         self.connection: Exchange | None = connection
         """None once the content has arrived in full, or failed."""
+        self.delimited = delimited
+        """The framing shows where the content ends; else it ends with the connection, and a cut looks like an end."""
         self.pieces: list[bytes] = []
         self.end: Upstream | None = None
 
@@ -310,7 +312,8 @@ class Exchange(asyncio.Protocol):
             if self._interim > self.limits.interim:
                 raise Malformed("there are too many interim responses")
         self._head = b""
-        self._response = response = Response(head.status, head.headers, self)
+        delimited = head.chunked or head.length is not None
+        self._response = response = Response(head.status, head.headers, self, delimited)
         self._keep = not head.close
         self.state = _BODY
         self._buffered = 0

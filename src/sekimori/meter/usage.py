@@ -132,6 +132,38 @@ def _anthropic(figures: dict[str, Any]) -> Usage | None:
     return details.usage(fresh + cached + written, output, service_of(figures.get("service_tier")))
 
 
+_OUTPUT: Final = frozenset({"candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount"})
+
+
+def of_gemini(figures: Any, *, answers: bool = True) -> Usage | None:
+    """`usageMetadata` of the Gemini dialect; `answers` is False of what has no output, as embeddings.
+
+    Proto JSON leaves out what is zero, so the prompt must be told and one figure that bounds the output. The prompt
+    counts what came from the cache, not what the provider's tools brought in; candidates do not count thoughts. Where
+    the total is more than that, what is billed as output is the rest of it.
+    """
+    if type(figures) is not dict or (answers and not _OUTPUT & figures.keys()):
+        return None
+    counts = [
+        _count(figures.get(name, 0))
+        for name in ("promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
+    ]
+    prompt, tools, said, thought = counts
+    if "promptTokenCount" not in figures or prompt is None or tools is None or said is None or thought is None:
+        return None
+    details = _Details(cached=figures.get("cachedContentTokenCount"))
+    details.reasoning = thought
+    input_, output = prompt + tools, said + thought
+    total = figures.get("totalTokenCount")
+    if total is not None:
+        known = _count(total)
+        if known is None or known < input_ + output:
+            details.doubt = True
+        else:
+            output = known - input_
+    return details.usage(input_, output)
+
+
 class _Details:
     """The figures beside input and output, and whether any of them could not be believed."""
 

@@ -68,7 +68,11 @@ Such an object belongs to one key: a call that needs one has no second key to go
 behind which all tenants would share the objects."""
 
 _NEVER: Final[frozenset[Condition]] = frozenset()
-DOORS: Final[dict[Dialect, str]] = {"openai": "POST /v1/chat/completions", "anthropic": "POST /v1/messages"}
+DOORS: Final[dict[Dialect, str]] = {
+    "openai": "POST /v1/chat/completions",
+    "anthropic": "POST /v1/messages",
+    "gemini": "POST /v1beta/models/MODEL:generateContent",
+}
 
 
 class Decision(Struct, frozen=True):

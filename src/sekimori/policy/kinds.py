@@ -159,6 +159,7 @@ DeploymentName = Annotated[
 CatalogName = Literal[
     "openai",
     "anthropic",
+    "gemini",
     "azure",
     "vertex",
     "bedrock",

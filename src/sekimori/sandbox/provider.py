@@ -21,9 +21,9 @@ from sekimori.dialects.speech import SPEECH, VOICE
 from sekimori.dialects.strict import read_object
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.http.message import Reply, Request
-from sekimori.sandbox import embeddings, replies, responses
+from sekimori.sandbox import embeddings, gemini, replies, responses
 from sekimori.sandbox.clouds import Clouds, Door, Dressed
-from sekimori.sandbox.replies import Heard, Said, fingerprint
+from sekimori.sandbox.replies import Heard, Said, fingerprint, say
 from sekimori.sandbox.scenarios import PREFIX, SCENARIOS, Scenario, choose
 from sekimori.terms import Dialect, Headers, Operation
 
@@ -73,6 +73,8 @@ class Total(Struct):
 def refuse(refusal: Refusal, target: str | None) -> tuple[int, Headers, bytes]:
     """A refusal in the dialect that the target suggests."""
     dialect: Dialect = "anthropic" if target is not None and target.startswith("/v1/messages") else "openai"
+    if target is not None and target.startswith(gemini.ROOT):
+        dialect = "gemini"
     status, headers, body = VOICE[dialect].refusal(refusal)
     return status, [*headers, MARK], body
 
@@ -94,6 +96,10 @@ class Provider:
             await self._tell(request, reply)
         elif path == "/v1/models" or path.startswith("/v1/models/"):
             await self._models(request, reply)
+        elif (meant := gemini.method_of(path)) is not None:
+            await self._gemini(*meant, request, reply)
+        elif path.startswith(gemini.ROOT):
+            await self._models(request, reply, gemini.ROOT)
         elif path in _DOORS and not self.clouds.signed(request):
             if request.method != "POST":
                 raise Refused("method_not_allowed", "The sandbox takes POST here.")
@@ -124,11 +130,13 @@ class Provider:
             )
         await reply.send(200, [JSON, MARK], _encode(shown))
 
-    async def _models(self, request: Request, reply: Reply) -> None:
-        _key(request)
+    async def _models(self, request: Request, reply: Reply, root: str = "/v1/models") -> None:
+        _key(request, (b"x-api-key", b"x-goog-api-key"))
         speech = VOICE["anthropic" if request.all(b"anthropic-version") else "openai"]
+        if root == gemini.ROOT:
+            speech = VOICE["gemini"]
         names = [PREFIX + name for name in SCENARIOS]
-        wanted = request.path.removeprefix("/v1/models").removeprefix("/")
+        wanted = request.path.removeprefix(root).removeprefix("/")
         if wanted and wanted not in names:
             raise Refused("model_not_found", f"The sandbox has no model {wanted[:100]}.")
         await reply.send(200, [JSON, MARK], speech.model_page(wanted) if wanted else speech.models_page(names))
@@ -188,6 +196,40 @@ class Provider:
             total.failed += 1
             raise
 
+    async def _gemini(self, model: str, method: str, request: Request, reply: Reply) -> None:
+        """A call in the Gemini dialect, whose path names model and method."""
+        if request.method != "POST":
+            raise Refused("method_not_allowed", "The sandbox takes POST here.")
+        key = _key(request, (b"x-goog-api-key",))
+        body = await request.body()
+        total = self._note(key, request, body)
+        try:
+            value, _ = read_object(body)
+            heard = gemini.hear(model, method == "streamGenerateContent", value, key)
+            scenario = choose(model, key)
+            if scenario is None:
+                raise Refused("model_not_found", f"models/{model[:100]} is not found for API version v1beta.")
+            said = say(heard, body)
+            if await self._fail(scenario, heard, said, key, reply):
+                raise _Failed
+            operation = gemini.METHODS[method]
+            if operation == "count_tokens":
+                await reply.send(200, [JSON, MARK], gemini.count(heard))
+            elif operation == "embeddings":
+                await reply.send(200, [JSON, MARK, *OWNERS], gemini.embedded(heard, value))
+                total.input += heard.words
+            else:
+                await self._say(scenario, heard, said, reply, array=heard.stream and "alt=sse" not in request.query)
+                total.input += said.usage.input
+                total.output += said.usage.output
+                total.cached += said.usage.cached
+            total.answered += 1
+        except _Failed:
+            total.failed += 1
+        except BaseException:
+            total.failed += 1
+            raise
+
     def _note(self, key: str, request: Request, body: bytes) -> Total:
         name = fingerprint(key)
         total = self.totals.get(name)
@@ -231,9 +273,10 @@ class Provider:
             return False
         return True
 
-    async def _say(self, scenario: Scenario, heard: Heard, said: Said, reply: Reply | Dressed) -> None:
-        name = scenario.name
-        manner = _MANNERS.get(heard.operation, replies)
+    async def _say(
+        self, scenario: Scenario, heard: Heard, said: Said, reply: Reply | Dressed, *, array: bool = False
+    ) -> None:
+        name, manner = scenario.name, _manner(heard)
         usage = _USAGES[name](heard) if name in _USAGES else manner.figures(heard.dialect, said.usage)
         if name == "slow-first-byte":
             await asyncio.sleep(scenario.pause_s)
@@ -247,8 +290,8 @@ class Provider:
             step = max(1, len(body) // 4)
             pieces: Iterator[bytes] = (body[at : at + step] for at in range(0, len(body), step))
         else:
-            await reply.start(200, [EVENTS, MARK, *OWNERS])
-            pieces = manner.events(heard, said, usage)
+            await reply.start(200, [JSON if array else EVENTS, MARK, *OWNERS])
+            pieces = gemini.elements(heard, said, usage) if array else manner.events(heard, said, usage)
         held = b""
         for piece in pieces:
             if held:
@@ -263,10 +306,23 @@ class _Failed(Exception):
     """A scenario failed the call as it should."""
 
 
-def _key(request: Request) -> str:
+def _manner(heard: Heard) -> ModuleType:
+    """The module that says it: `figures`, `plain` and `events`."""
+    return gemini if heard.dialect == "gemini" else _MANNERS.get(heard.operation, replies)
+
+
+def _whole(heard: Heard, said: Said) -> bytes:
+    manner = _manner(heard)
+    whole: bytes = manner.plain(heard, said, manner.figures(heard.dialect, said.usage))
+    return whole
+
+
+def _key(request: Request, names: tuple[bytes, ...] = (b"x-api-key",)) -> str:
     """The key of a request. Raises Refused `credential_missing`."""
     given = request.header(b"authorization") or b""
-    key = request.header(b"x-api-key") or (given[7:] if given[:7].lower() == b"bearer " else b"")
+    key = next((value for name in names if (value := request.header(name))), b"")
+    if not key and names != (b"x-goog-api-key",):
+        key = given[7:] if given[:7].lower() == b"bearer " else b""
     if not key:
         raise Refused("credential_missing", "The sandbox needs a key; any will do.")
     return key.decode("latin-1")
@@ -299,15 +355,11 @@ _USAGES: Final[dict[str, Any]] = {
 }
 
 
-def _whole(heard: Heard, said: Said) -> bytes:
-    manner = _MANNERS.get(heard.operation, replies)
-    whole: bytes = manner.plain(heard, said, manner.figures(heard.dialect, said.usage))
-    return whole
-
-
 def _usage(heard: Heard, count: int) -> dict[str, int]:
     if heard.dialect == "openai" and heard.operation != "responses":
         return {"prompt_tokens": count, "completion_tokens": count, "total_tokens": 2 * count}
+    if heard.dialect == "gemini":
+        return gemini.counted(count)
     return {"input_tokens": count, "output_tokens": count}
 
 
@@ -319,6 +371,8 @@ def _refusal(dialect: Dialect, name: str, key: str) -> tuple[int, Headers, bytes
         status=status,
         retry_after=7 if name in ("rate-limited", "overloaded") else None,
     )
+    if dialect == "gemini" and name == "unauthorized":
+        return 400, [JSON], gemini.wrong_key(refused.text)  # as Google has it
     status, headers, body = VOICE[dialect].refusal(refused)
     return status, [field for field in headers if field[0] != b"x-should-retry"], body
 
@@ -346,7 +400,7 @@ async def _broken_plain(name: str, heard: Heard, said: Said, reply: Reply | Dres
 
 
 async def _broken_stream(name: str, heard: Heard, said: Said, reply: Reply | Dressed) -> None:
-    manner = _MANNERS.get(heard.operation, replies)
+    manner = _manner(heard)
     whole = list(manner.events(heard, said, manner.figures(heard.dialect, said.usage)))
     await reply.start(200, [EVENTS, MARK])
     if name in ("error-first", "error-first-rate-limited"):
@@ -386,11 +440,13 @@ def _error_event(heard: Heard, name: str) -> bytes:
         return responses.error_event("rate_limit_exceeded" if name == "rate-limited" else "server_overloaded")
     dialect = heard.dialect
     body = _error_body(dialect, name)
-    return b"data: " + body + b"\n\n" if dialect == "openai" else b"event: error\ndata: " + body + b"\n\n"
+    return b"data: " + body + b"\n\n" if dialect in ("openai", "gemini") else b"event: error\ndata: " + body + b"\n\n"
 
 
 def _error_body(dialect: Dialect, name: str) -> bytes:
     limited = name == "rate-limited"
+    if dialect == "gemini":
+        return gemini.error_body(name)
     if dialect == "openai":
         code = "rate_limit_exceeded" if limited else "server_overloaded"
         kind = "requests" if limited else "server_error"

@@ -121,11 +121,11 @@ def _tool(value: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
             continue
         inner = tool.get("function") or tool.get("custom") or tool
         if isinstance(inner, dict) and isinstance(inner.get("name"), str):
-            return inner["name"], _arguments(inner.get("parameters") or inner.get("input_schema"))
+            return inner["name"], arguments(inner.get("parameters") or inner.get("input_schema"))
     return None
 
 
-def _arguments(schema: Any) -> dict[str, Any]:
+def arguments(schema: Any) -> dict[str, Any]:
     """Arguments of the right types for every property of a schema."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
     examples = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}, "null": None}
@@ -136,9 +136,12 @@ def _arguments(schema: Any) -> dict[str, Any]:
     return given
 
 
+_IDS: Final[dict[Dialect, str]] = {"openai": "chatcmpl-sandbox-", "anthropic": "msg_sandbox_", "gemini": "sandbox-"}
+
+
 def say(heard: Heard, body: bytes) -> Said:
     """The answer."""
-    name = "chatcmpl-sandbox-" if heard.dialect == "openai" else "msg_sandbox_"
+    name = _IDS[heard.dialect]
     text = (
         f"{NOTICE} It received model {heard.model}, key {heard.key} and {heard.messages} messages;"
         f" the last words of the user were: {heard.last}"
@@ -216,10 +219,10 @@ def _openai_events(heard: Heard, said: Said, usage: Any) -> Iterator[bytes]:
     if said.tool is not None:
         call = _call(said)
         yield chunk({"tool_calls": [{"index": 0, **call, "function": {"name": said.tool[0], "arguments": ""}}]})
-        for piece in _pieces(said.tool[1]):
+        for piece in pieces(said.tool[1]):
             yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
     else:
-        for piece in _pieces(said.text):
+        for piece in pieces(said.text):
             yield chunk({"content": piece})
     yield chunk({}, _finish(said))
     if heard.wants_usage and usage is not None:
@@ -237,10 +240,10 @@ def _anthropic_events(heard: Heard, said: Said, usage: Any) -> Iterator[bytes]:
     yield event("ping")
     if said.tool is not None:
         block: dict[str, Any] = {"type": "tool_use", "id": _call_id(said), "name": said.tool[0], "input": {}}
-        deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in _pieces(said.tool[1])]
+        deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces(said.tool[1])]
     else:
         block = {"type": "text", "text": ""}
-        deltas = [{"type": "text_delta", "text": piece} for piece in _pieces(said.text)]
+        deltas = [{"type": "text_delta", "text": piece} for piece in pieces(said.text)]
     yield event("content_block_start", index=0, content_block=block)
     for delta in deltas:
         yield event("content_block_delta", index=0, delta=delta)
@@ -250,7 +253,7 @@ def _anthropic_events(heard: Heard, said: Said, usage: Any) -> Iterator[bytes]:
     yield event("message_stop")
 
 
-def _pieces(text: str) -> Iterator[str]:
+def pieces(text: str) -> Iterator[str]:
     """The words, each with the space before it."""
     for number, word in enumerate(text.split(" ")):
         yield word if number == 0 else f" {word}"

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from sekimori.errors import Refused
-from sekimori.sandbox.replies import CREATED, Heard, Said, _list, _pieces, _texts, _tool, fingerprint
+from sekimori.sandbox.replies import CREATED, Heard, Said, _list, _texts, _tool, fingerprint, pieces
 from sekimori.sandbox.replies import say as say_chat
 from sekimori.terms import Dialect, Usage
 
@@ -150,7 +150,7 @@ def events(heard: Heard, said: Said, usage: Any) -> Iterator[bytes]:
         if item["type"] == "function_call":
             empty = {**item, "status": "in_progress", "arguments": ""}
             yield event("response.output_item.added", output_index=index, item=empty)
-            for piece in _pieces(item["arguments"]):
+            for piece in pieces(item["arguments"]):
                 yield event("response.function_call_arguments.delta", **at, delta=piece)
             yield event("response.function_call_arguments.done", **at, arguments=item["arguments"])
         elif item["type"] == "message":
@@ -158,7 +158,7 @@ def events(heard: Heard, said: Said, usage: Any) -> Iterator[bytes]:
             empty = {**item, "status": "in_progress", "content": []}
             yield event("response.output_item.added", output_index=index, item=empty)
             yield event("response.content_part.added", **at, content_index=0, part={**part, "text": ""})
-            for piece in _pieces(part["text"]):
+            for piece in pieces(part["text"]):
                 yield event("response.output_text.delta", **at, content_index=0, delta=piece, logprobs=[])
             yield event("response.output_text.done", **at, content_index=0, text=part["text"], logprobs=[])
             yield event("response.content_part.done", **at, content_index=0, part=part)

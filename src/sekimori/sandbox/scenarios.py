@@ -18,8 +18,8 @@ SCENARIOS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "echo": "answers with what arrived; calls the first tool that is offered, unless told its result",
         "rate-limited": "429 with Retry-After: 7, and the provider's own rate-limit and organisation headers",
-        "overloaded": "503 in the OpenAI dialect, 529 in the Anthropic dialect",
-        "unauthorized": "401 with an error that echoes a part of the key",
+        "overloaded": "503 in the OpenAI and Gemini dialects, 529 in the Anthropic dialect",
+        "unauthorized": "401 (400 in the Gemini dialect) with an error that echoes a part of the key",
         "forbidden": "403 with an error that names an organisation",
         "bad-request": "400: the context is too long",
         "not-found": "404: no such model",

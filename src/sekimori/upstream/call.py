@@ -85,9 +85,11 @@ class Answer:
         assert self.response is not None
         assert self.stream is not None
         data = await self.response.read()
-        if not data:
-            raise Upstream("upstream_truncated", "The provider ended the stream before its last event.")
-        released = self.stream.feed(data if self.frames is None else self.frames.feed(data))
+        if data:
+            released = self.stream.feed(data if self.frames is None else self.frames.feed(data))
+        else:
+            released = b""
+            self.stream.end(self.response.delimited)
         error = self.stream.error
         if error is not None:
             self.condition = error.condition
@@ -129,7 +131,7 @@ class Providers:
     async def _send(self, grant: Grant, route: Route, ask: Ask, answer: Answer) -> None:
         provider = route.provider
         model = upstream_model(provider, route.model)
-        path = target(provider, ask.dialect, ask.operation, route.model, ask.stream)
+        path = target(provider, ask.dialect, ask.operation, route.model, ask.stream, batch=ask.batch)
         entry = ENTRIES[provider.catalog]
         body = SPEECH[ask.dialect, ask.operation].upstream_body(
             ask, model, include_usage=entry.include_usage, stores=route.stores
@@ -179,6 +181,7 @@ class Providers:
             return
         answer.frames = Frames() if _media_type(response) == MEDIA_TYPE else None
         answer.stream = stream = speech.Stream(hide_usage=not ask.wants_usage_event)
+        stream.array = ask.array
         while not (stream.started or stream.complete):
             answer.first += await answer.piece()
 

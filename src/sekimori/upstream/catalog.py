@@ -7,6 +7,7 @@ prices to meter/prices.toml and its line to docs/providers.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -33,9 +34,16 @@ _PATHS: Final[Mapping[tuple[Dialect, Operation], str]] = MappingProxyType(
         ("openai", "embeddings"): "/embeddings",
         ("anthropic", "chat"): "/v1/messages",
         ("anthropic", "count_tokens"): "/v1/messages/count_tokens",
+        # In the Gemini dialect what follows the model.
+        ("gemini", "chat"): ":generateContent",
+        ("gemini", "count_tokens"): ":countTokens",
+        ("gemini", "embeddings"): ":embedContent",
     }
 )
 """Paths below the base that each dialect's own SDK appends."""
+_GEMINI_ROOT: Final = re.compile(r"/v1(?:beta)?(?:/openai)?\Z")
+_GEMINI_STREAM: Final = ":streamGenerateContent?alt=sse"
+_GEMINI_BATCH: Final = ":batchEmbedContents"
 
 ANTHROPIC_VERSION: Final = b"2023-06-01"
 """What the Anthropic dialect's requests name unless the caller named another version."""
@@ -141,12 +149,21 @@ def upstream_model(provider: Provider, model: str) -> str:
     return model
 
 
-def target(provider: Provider, dialect: Dialect, operation: Operation, model: str = "", stream: bool = False) -> str:
+def target(
+    provider: Provider,
+    dialect: Dialect,
+    operation: Operation,
+    model: str = "",
+    stream: bool = False,
+    *,
+    batch: bool = False,
+) -> str:
     """The request target at the provider's origin.
 
     A base path is what the dialect's SDK would be given: OpenAI's ends in `/v1` (added where the base has no path at
-    all), Anthropic's does not (dropped where it is there), so one base serves both dialects of a server. Kinds that
-    keep a dialect below a folder of its own, or name model and project in the path, say so in their entry.
+    all), Anthropic's and Gemini's do not (dropped where it is there), so one base serves all dialects of a server.
+    Kinds that keep a dialect below a folder of its own, or name model and project in the path, say so in their entry.
+    `model` and `stream` matter where the path tells them, `batch` where several embeddings have a path of their own.
     Raises `Refused('unsupported_operation')`.
     """
     entry, placement = ENTRIES[provider.catalog], provider.placement
@@ -164,14 +181,28 @@ def target(provider: Provider, dialect: Dialect, operation: Operation, model: st
     if prefix is not None:
         return f"{_root(entry, provider.base_path)}{prefix}{'/v1' if dialect == 'openai' else ''}{path}"
     base = provider.base_path
+    if dialect == "gemini":
+        return _gemini_target(base, path, model, stream, batch)
     if dialect == "openai":
         return (base or "/v1") + path
     return base.removesuffix("/v1") + path
 
 
+def _gemini_target(base: str, path: str, model: str, stream: bool, batch: bool) -> str:
+    """Events are asked for whatever the caller wants: only they can be held back one by one."""
+    if any(part in ("", ".", "..") for part in model.split("/")):
+        # policy/decide lets no such name through; in a path it would be another path.
+        raise Refused("bad_request", "The model's name cannot stand in a path.")
+    # A colon is quoted as well: behind it a server would look for the method.
+    model = quote(model, safe="/@+")
+    name = model if model.startswith("tunedModels/") else f"models/{model}"
+    method = _GEMINI_STREAM if stream else _GEMINI_BATCH if batch else path
+    return f"{_GEMINI_ROOT.sub('', base)}/v1beta/{name}{method}"
+
+
 def _root(entry: Entry, base: str) -> str:
     """The base path without what belongs to one dialect or version of it."""
-    base = base.removesuffix("/v1")
+    base = _GEMINI_ROOT.sub("", base) if "gemini" in entry.dialects else base.removesuffix("/v1")
     for prefix in entry.prefixes.values():
         if base.endswith(prefix):
             return base.removesuffix(prefix)

@@ -80,8 +80,10 @@ class Entry(Struct, frozen=True, kw_only=True):
 _OPENAI: Final[frozenset[Dialect]] = frozenset({"openai"})
 _ANTHROPIC: Final[frozenset[Dialect]] = frozenset({"anthropic"})
 _BOTH: Final = _OPENAI | _ANTHROPIC
+_GEMINI: Final[frozenset[Dialect]] = frozenset({"gemini"})
 _CHAT: Final[frozenset[Operation]] = frozenset({"chat"})
 _BEARER: Final[tuple[Auth, ...]] = ("bearer",)
+_GOOG: Final[tuple[Auth, ...]] = ("x-goog-api-key",)
 _MODELS: Final = "/v1/projects/{project}/locations/{location}/publishers"
 _EXPRESS: Final = "/v1/publishers"
 
@@ -115,6 +117,22 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 auth={"anthropic": ("x-api-key",), "openai": _BEARER},
                 include_usage=True,
                 operations={"openai": _CHAT},
+            ),
+            Entry(
+                name="gemini",
+                title="Google Gemini API",
+                source="https://ai.google.dev/gemini-api/docs/openai",
+                date="2026-11-25",
+                base_url="https://generativelanguage.googleapis.com",
+                dialects=_GEMINI | _OPENAI,
+                usual=_GEMINI | _OPENAI,
+                auth={"gemini": _GOOG, "openai": _BEARER},
+                conditions={503: "overloaded"},
+                include_usage=True,
+                paths={
+                    ("openai", "chat"): 2 * ("/v1beta/openai/chat/completions",),
+                    ("openai", "embeddings"): 2 * ("/v1beta/openai/embeddings",),
+                },
             ),
             Entry(
                 name="azure",
@@ -292,10 +310,10 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 title="Any server that speaks one of the dialects (vLLM, llama.cpp, Ollama, a gateway)",
                 source="docs/providers.md",
                 date="2026-11-25",
-                dialects=_BOTH,
+                dialects=_BOTH | _GEMINI,
                 usual=_OPENAI,
                 # Such servers look for the key where OpenAI's SDK puts it even when they speak Anthropic's dialect.
-                auth={"openai": _BEARER, "anthropic": ("x-api-key", "bearer")},
+                auth={"openai": _BEARER, "anthropic": ("x-api-key", "bearer"), "gemini": _GOOG},
                 conditions={503: "overloaded"},
                 include_usage=True,
             ),
@@ -304,9 +322,9 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 title="Sekimori's own practice provider",
                 source="docs/sandbox.md",
                 date="2026-11-25",
-                dialects=_BOTH,
-                usual=_BOTH,
-                auth={"openai": _BEARER, "anthropic": ("x-api-key",)},
+                dialects=_BOTH | _GEMINI,
+                usual=_BOTH | _GEMINI,
+                auth={"openai": _BEARER, "anthropic": ("x-api-key",), "gemini": _GOOG},
                 conditions={503: "overloaded"},
                 include_usage=True,
             ),
