@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sekimori.control.arguments import Nothing, Put
@@ -285,6 +285,7 @@ def test_a_deployment_is_one_segment(name: str) -> None:
         parse(f"{written}{json.dumps(name)}}}]".encode(), "a")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_whatever_documents_let_through_stays_at_the_clouds_host(location: str) -> None:
     text = f"kind: Provider\nname: p\ncatalog: bedrock\nmodels: [m]\nlocation: {json.dumps(location)}"

@@ -7,7 +7,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sekimori.errors import Fault, Refused
@@ -110,6 +110,7 @@ def test_a_secret_is_read_as_what_it_was_put_as_and_nothing_else() -> None:
                 word(value)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["entra", "google_service_account", "aws", "api_key"]), st.binary(max_size=300))
 def test_any_bytes_are_taken_or_refused(credential: CredentialKind, value: bytes) -> None:
     try:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from sekimori.egress.address import BaseUrl, Denied, check_base_url
+from sekimori.policy.documents import Located
 from sekimori.policy.kinds import HostPort, Provider
-from sekimori.terms import OPERATOR, Placement
+from sekimori.policy.problems import Problem
+from sekimori.terms import OPERATOR, Dialect, Placement
 from sekimori.upstream.catalog import ENTRIES, usual_base
+
+_WRITTEN: Final[dict[str, str]] = {
+    "project": "project",
+    "location": "location",
+    "organization": "organization",
+    "api_version": "apiVersion",
+    "deployments": "deployments",
+}
+"""Fields of a placement as documents write them."""
+_EXPRESS: Final[frozenset[Dialect]] = frozenset({"gemini"})
 
 
 def base_of(provider: Provider, allowed: Iterable[HostPort]) -> BaseUrl | Denied:
@@ -31,3 +44,23 @@ def placement_of(provider: Provider) -> Placement:
         api_version=provider.api_version or "",
         deployments=tuple((one.model, one.deployment) for one in provider.deployments),
     )
+
+
+def misplaced(located: Located, document: Provider) -> Iterator[Problem]:
+    """What a document says of its place in a cloud that does not fit its kind of provider."""
+    entry, placement = ENTRIES[document.catalog], placement_of(document)
+    written = {name for name in _WRITTEN if getattr(placement, name)}
+    for name in sorted(written - entry.takes):
+        yield located.problem(_WRITTEN[name], f"means nothing to {entry.title}.", "Remove the line.")
+    for name in sorted(entry.needs - written):
+        yield located.problem(_WRITTEN[name], f"is missing: {entry.title} needs it.", "Write it.")
+    if entry.express and bool(placement.project) and not placement.location:
+        yield located.problem("location", "is missing: a project has one.", "Write it, e.g. global.")
+    if entry.express and not placement.project and any(name not in _EXPRESS for name in document.dialects or ()):
+        yield located.problem("project", "is missing: without one only the gemini dialect is there.", "Write it.")
+    seen: set[str] = set()
+    for number, one in enumerate(document.deployments):
+        if "*" in one.model or one.model in seen:
+            text = f"{one.model} is a pattern, or named twice."
+            yield located.problem(f"deployments[{number}].model", text, "Write each model once, by its exact name.")
+        seen.add(one.model)

@@ -17,7 +17,7 @@ from sekimori.identity.names import RESERVED
 from sekimori.meter.prices import is_day, nano
 from sekimori.policy import egress
 from sekimori.policy.aliases import taken
-from sekimori.policy.bases import base_of, placement_of
+from sekimori.policy.bases import base_of, misplaced, placement_of
 from sekimori.policy.documents import Documents, Located
 from sekimori.policy.kinds import (
     Agent,
@@ -47,17 +47,6 @@ _FETCHING: Final = frozenset({"images_by_url", "remote_mcp"})
 """Capabilities with which a call names URLs."""
 EQUALS: Final = 8
 """Keys of one route and targets of one alias, at most: all that a call may choose among is remembered."""
-
-
-_WRITTEN: Final[dict[str, str]] = {
-    "project": "project",
-    "location": "location",
-    "organization": "organization",
-    "api_version": "apiVersion",
-    "deployments": "deployments",
-}
-"""Fields of a placement as documents write them."""
-_EXPRESS: Final[frozenset[Dialect]] = frozenset({"gemini"})
 
 
 def check(documents: Documents) -> list[Problem]:
@@ -174,28 +163,10 @@ class _Checker:
                 yield located.problem(f"dialects[{number}]", text, f"Known are {', '.join(sorted(entry.dialects))}.")
         if document.dialects == ():
             yield located.problem("dialects", "lists no dialect.", "Write one, or remove the line.")
-        yield from self._check_placement(located, document)
+        yield from misplaced(located, document)
         base = base_of(document, self._operator.allow_private)
         if isinstance(base, Denied):
             yield located.problem("baseUrl", base.text, base.advice or "Write https://HOST, or https://HOST/PATH.")
-
-    def _check_placement(self, located: Located, document: Provider) -> Iterator[Problem]:
-        entry, placement = ENTRIES[document.catalog], placement_of(document)
-        written = {name for name in _WRITTEN if getattr(placement, name)}
-        for name in sorted(written - entry.takes):
-            yield located.problem(_WRITTEN[name], f"means nothing to {entry.title}.", "Remove the line.")
-        for name in sorted(entry.needs - written):
-            yield located.problem(_WRITTEN[name], f"is missing: {entry.title} needs it.", "Write it.")
-        if entry.express and bool(placement.project) and not placement.location:
-            yield located.problem("location", "is missing: a project has one.", "Write it, e.g. global.")
-        if entry.express and not placement.project and any(name not in _EXPRESS for name in document.dialects or ()):
-            yield located.problem("project", "is missing: without one only the gemini dialect is there.", "Write it.")
-        seen: set[str] = set()
-        for number, one in enumerate(document.deployments):
-            if "*" in one.model or one.model in seen:
-                text = f"{one.model} is a pattern, or named twice."
-                yield located.problem(f"deployments[{number}].model", text, "Write each model once, by its exact name.")
-            seen.add(one.model)
 
     def _check_key(self, located: Located, document: Key) -> Iterator[Problem]:
         owner = owner_of(document.path)
