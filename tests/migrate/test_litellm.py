@@ -86,7 +86,7 @@ def test_every_entry_is_carried_or_spoken_of(path: Path) -> None:
         spoken = any(note.place.startswith(f"model_list[{number}]") for note in made.notes)
         given = entry.get("litellm_params") if isinstance(entry, dict) else None
         model = given.get("model") if isinstance(given, dict) else None
-        names = (str(model), str(model).partition("/")[2])
+        names = (str(model), str(model).partition("/")[2], str(model).removeprefix("bedrock/converse/"))
         assert spoken or any(one.endswith("/" + name) for one in served for name in names), entry
 
 
