@@ -123,8 +123,8 @@ async def test_a_path_has_one_spelling(tmp_path: Path) -> None:
             b"/v1/chat/completions%00", b"/v1/chat/completions%20", b"/v1/chat/completions;x=y",
             b"/v1/chat/completions#x", b"/v1/chat/completions%3Fx", b"/v1/chat/completions\xc0\xaf",
             b"v1/chat/completions", b"/healthz/../v1/chat/completions", b"/healthz;/v1/chat/completions",
-            b"/v1/chat/completions%0d%0aX:y", b"/v1/messages/../chat/completions", b"/openai/v1/chat/completions",
-            b"/v1/responses", b"/metrics", b"/api/v1",
+            b"/v1/chat/completions%0d%0aX:y", b"/v1/messages/../chat/completions", b"/openai//v1/chat/completions",
+            b"/OpenAI/v1/chat/completions", b"/openai/v1/../v1/chat/completions", b"/metrics", b"/api/v1",
         ]  # fmt: skip
         for path in paths:
             async with wire(here.running.gateway_port) as end:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from sekimori.control.arguments import Explain, Put, Revoke
+from sekimori.control.arguments import Adopt, Explain, Put, Revoke
 from sekimori.control.arguments import Path as KeyPath
 from sekimori.control.owner import Failed
 from sekimori.http.client import Deadlines
@@ -147,6 +147,8 @@ async def test_what_is_kept_at_a_provider_never_changes_keys(tmp_path: Path) -> 
             {"some_new_field": {"conversation": "c-1"}},
             {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f-1"}}]}]},
         ]
+        # Ids exist here only for the key that made them: these two were made elsewhere, with the client's own.
+        await here.verb("object adopt", Adopt(path="clients/acme/own", ids=("resp_1", "f-1")))
         for more in asks:
             assert await called(here, status(429), **more) == [OWN], more
             # And on the key that tenants share there is no such thing at all.

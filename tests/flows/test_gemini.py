@@ -76,7 +76,13 @@ async def here(tmp_path: Path) -> AsyncIterator[Place]:
 
 def client_of(here: Place, agent: str = "acme/x", **more: Any) -> genai.Client:
     url = f"http://127.0.0.1:{here.running.gateway_port}"
-    return genai.Client(api_key=here.keys[agent], http_options=types.HttpOptions(base_url=url), **more)
+    client = genai.Client(api_key=here.keys[agent], http_options=types.HttpOptions(base_url=url), **more)
+    _KEPT.append(client)
+    return client
+
+
+_KEPT: list[genai.Client] = []
+"""The SDK closes a client that nobody holds, calls under way included."""
 
 
 async def test_plain(here: Place) -> None:
