@@ -116,7 +116,7 @@ def _ask(verb: str, args: msgspec.Struct) -> Any:
     from sekimori.control.client import call
 
     async def work() -> Any:
-        async with show.Waiting(verb) as waiting:
+        async with show.Waiting(verb, silent=_Said.json) as waiting:
             return await call(_settings(), verb, args, waiting.say)
 
     return asyncio.run(work())

@@ -70,21 +70,26 @@ def _problem(one: dict[str, Any]) -> str:
 
 
 class Waiting:
-    """`async with`: says on standard error what is waited for, once it takes over a second."""
+    """`async with`: says on standard error what is waited for, once it takes over a second.
 
-    def __init__(self, verb: str) -> None:
+    `silent` says nothing: with `--json` an error is one JSON document there, and a line of words would spoil it."""
+
+    def __init__(self, verb: str, *, silent: bool = False) -> None:
         self._text = verb
+        self._silent = silent
         self._task: asyncio.Task[None] | None = None
 
     def say(self, text: str) -> None:
         self._text = text
 
     async def __aenter__(self) -> Waiting:
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        if not self._silent:
+            self._task = asyncio.get_running_loop().create_task(self._run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None
+        if self._task is None:
+            return
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
