@@ -464,3 +464,23 @@ async def test_a_cancelled_integration_goes_on_to_its_end(tmp_path: Path) -> Non
     assert ledger.size(ACME) == len(ids) + 1
     await ledger.close()
     await sound(world, {ACME: ids})
+
+
+async def test_where_too_much_waits_nothing_begins_and_what_has_begun_still_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    ledger = await world.open()
+    id = ledger.new_id()
+    first = await ledger.write(decided(ACME, id))
+    monkeypatch.setattr("sekimori.ledger.ledger.BACKLOG", 0)
+    with pytest.raises(Fault, match="Too much waits"):
+        await ledger.write(decided(ACME, ledger.new_id()))
+    with pytest.raises(Fault, match="Too much waits"):
+        await ledger.write(settled(ACME, id, outcome="yielded"), decided(ACME, id, 1))
+    assert ledger.is_open(ACME, id, 0)
+    ended = await ledger.write(settled(ACME, id), key_used(ACME, id))
+    await ledger.integrate()
+    again = await ledger.write(decided(ACME, ledger.new_id()))
+    await ledger.close()
+    await sound(world, {ACME: [*first, *ended, *again]})

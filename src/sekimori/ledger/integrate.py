@@ -29,6 +29,9 @@ LOADED: Final = 32
 """Logs whose right edge stays in memory between checkpoints; the others are loaded, and so checked, when they grow."""
 SLICE: Final = 4 * WIDTH
 """Entries of a slice: a transaction, of the rows and of each follower, costs a millisecond however little it holds."""
+LONG_SLICE: Final = 4 * SLICE
+"""Of a slice while as many wait. On a busy event loop each step of a slice waits its turn, however much it holds: only
+longer slices catch up with writers who keep the loop busy."""
 BACKLOG: Final = 64 << 20
 """Bytes that may wait for integration; beyond it nothing is written, for memory is bounded."""
 
@@ -148,7 +151,8 @@ class Integrator:
         log = await self.load(head)
         while head.pending:
             # Whole bundles, and what is left over only where a checkpoint is to cover it.
-            count = min(log.room + SLICE - WIDTH, len(head.pending))
+            waiting = len(head.pending)
+            count = min(log.room + (SLICE if waiting < LONG_SLICE else LONG_SLICE) - WIDTH, waiting)
             if not sign:
                 count -= (log.size + count) % WIDTH
                 if count <= 0:

@@ -19,7 +19,20 @@ from sekimori import __version__
 from sekimori.errors import Fault
 from sekimori.ledger import entry
 from sekimori.ledger.commit import Group, GroupCommit
-from sekimori.ledger.entry import CLASSES, LOG_INTEGRITY, RUN_OPENED, SETTLED, WRITTEN, Aead, Leaf, Payload, RunOpened
+from sekimori.ledger.entry import (
+    CLASSES,
+    KEY_USED,
+    LOG_INTEGRITY,
+    PROGRESS,
+    RUN_CLOSED,
+    RUN_OPENED,
+    SETTLED,
+    WRITTEN,
+    Aead,
+    Leaf,
+    Payload,
+    RunOpened,
+)
 from sekimori.ledger.heads import Head, Mark
 from sekimori.ledger.journal import item
 from sekimori.ledger.protocols import DayKeys
@@ -32,6 +45,9 @@ _DRAWN: Final = 512
 _SALTED: Final = entry.RANDOM + entry.SALT
 _EACH: Final = _SALTED + entry.NONCE
 _KNOWN: Final = 100_000
+_ENDING: Final = frozenset({SETTLED, KEY_USED, PROGRESS, RUN_CLOSED})
+"""Kinds of what has begun already. They are written however much waits: their effect has happened, and there are at
+most as many as there are open pairs and runs."""
 
 
 class Draft(Struct, gc=False):
@@ -176,7 +192,7 @@ class Writer:
             if key is None:
                 return None
             ready.append((head, draft, key[0], key[1]))
-        if self._full():
+        if self._full() and not all(draft.kind in _ENDING for draft in drafts):
             raise Fault(
                 "ledger_unavailable",
                 "Too much waits to be integrated into the ledger.",
