@@ -93,3 +93,35 @@ def fields(event: bytes) -> tuple[bytes, bytes | None]:
         elif field == b"event":
             name = value
     return name, data
+
+
+def with_data(event: bytes, data: bytes) -> bytes:
+    """The event with its data replaced by one line; its other lines, and its line ends, stay."""
+    written: list[bytes] = []
+    done = False
+    for line in event.splitlines(keepends=True):
+        bare = line.rstrip(b"\r\n")
+        if bare.removeprefix(b"\xef\xbb\xbf").partition(b":")[0] != b"data":
+            written.append(line)
+        elif not done:
+            done = True
+            written += (b"data: ", data, line[len(bare) :])
+    return b"".join(written)
+
+
+def beside_data(event: bytes) -> bytes:
+    """What an event says beside its data: comments and other fields."""
+    return b"\n".join(
+        line
+        for line in _LINES.split(event)
+        if line and line.removeprefix(b"\xef\xbb\xbf").partition(b":")[0] != b"data"
+    )
+
+
+def only_data(event: bytes) -> bytes:
+    """The event without what it says beside its data."""
+    return b"".join(
+        line
+        for line in event.splitlines(keepends=True)
+        if line.strip(b"\r\n") == b"" or line.partition(b":")[0] == b"data"
+    )
