@@ -250,7 +250,21 @@ class Usage(Struct, frozen=True, gc=False):
     """The service tier that the provider says it served with; empty where it says none, or the usual one."""
 
 
-class Check(Struct, frozen=True, gc=False):
+class Finding(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a check found, never the text itself."""
+
+    type: str
+    """EMAIL, AWS_KEY, a rule's name…"""
+    start: int | None = None
+    end: int | None = None
+    """In code points of the text that was screened; None in a stream."""
+    place: str = ""
+    """Where in the call the text stands, as people write it."""
+    count: int = 1
+    """How many of the kind, where they are told together."""
+
+
+class Check(Struct, frozen=True, gc=False, omit_defaults=True):
     """One guard's word on a text."""
 
     name: str
@@ -258,10 +272,18 @@ class Check(Struct, frozen=True, gc=False):
     passed: bool | None = None
     """None where the check did not run: neither passed nor failed."""
     confidence: float | None = None
+    """How sure the check is of its word."""
     reason: str = ""
+    score: float | None = None
+    """From 0 to 1, rising with suspicion, whatever the threshold."""
+    findings: tuple[Finding, ...] = ()
+    mode: str = ""
+    """What the policy has the check do: shadow, flag, mask or block."""
+    unread: int = 0
+    """Bytes that the check should have read and did not."""
 
 
-class Verdict(Struct, frozen=True, gc=False):
+class Verdict(Struct, frozen=True, gc=False, omit_defaults=True):
     """What screening said of one direction of a call."""
 
     allowed: bool
@@ -269,3 +291,10 @@ class Verdict(Struct, frozen=True, gc=False):
     bytes: int = 0
     """How much text was seen."""
     reason: str = ""
+    action: Literal["", "allow", "flag", "mask", "block"] = ""
+    """What was done; empty where nothing was looked for."""
+    confidence: float | None = None
+    """Of the check that blocked."""
+    latency_ms: float | None = None
+    model: str = ""
+    """Which weights, and which judge, said it."""

@@ -1,33 +1,192 @@
-"""The judge of what goes in and what comes out.
+"""The two steps of the walk that judge what goes in and what comes out.
 
-No guard is configured in this release, and the verdict says exactly that of each check: `skipped`, never `passed`.
-The walk calls both functions on every call, so a guard that comes later cannot be reached around.
+`screen_input` judges an ask and gives what may travel on, a verdict, and the `Screen` of its reply. The walk calls both
+on every call, so no guard can be reached around. A text that is short is judged at once; a longer one in the inference
+pool, where tenants take turns, so that nobody's long text holds up another's call.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal, Protocol, TypeVar
 
+import msgspec
+from msgspec import Struct, structs
+
+from sekimori.dialects.texts import Texts, edited, edited_within, texts_of, texts_within
+from sekimori.errors import Upstream
+from sekimori.guard.examine import Examined, Tools, examine_input, output_checks, output_spans
+from sekimori.guard.mask import Masks
+from sekimori.guard.stream import Blocked, StreamScreen
+from sekimori.policy.guards import Guarded, Judge
 from sekimori.terms import Ask, Check, Grant, Verdict
 
-INPUT_CHECKS: Final = ("prompt_injection", "pii_detection", "toxic_content", "length", "encoding")
-OUTPUT_CHECKS: Final = ("pii_detection", "secrets", "toxic_content", "output_injection", "length")
-NOT_CONFIGURED: Final = "not configured"
+INLINE: Final = 4096
+"""Characters that are judged on the event loop: less than a millisecond, and a hop to a thread costs 50 us."""
+VALUES: Final = 200_000
+"""Values of a reply that are decoded; each takes some 60 bytes of memory."""
+INPUT_CHECKS: Final = ("length", "encoding", "secrets", "pii_detection", "prompt_injection", "toxic_content")
+OUTPUT_CHECKS: Final = ("secrets", "pii_detection", "output_injection", "toxic_content")
+Result = TypeVar("Result")
+
+_decode: Final = msgspec.json.Decoder().decode
+_WORDLESS: Final = frozenset({"embeddings", "count_tokens"})
+"""Operations whose replies are numbers."""
 
 
-def _skipped(names: tuple[str, ...]) -> Verdict:
-    return Verdict(allowed=True, checks=tuple(Check(name, "skipped", reason=NOT_CONFIGURED) for name in names))
+class Pool(Protocol):
+    """Where long work is done, tenant by tenant in turns. Raises Refused `guard_busy` where too much waits."""
+
+    def run(self, tenant: str, size: int, work: Callable[[], Result]) -> Awaitable[Result]: ...
 
 
-_INPUT: Final = _skipped(INPUT_CHECKS)
-_OUTPUT: Final = _skipped(OUTPUT_CHECKS)
+class Judges(Protocol):
+    """Asks a judge about a text."""
+
+    def ask(self, judge: Judge, text: str) -> Awaitable[float | None]:
+        """The score that the judge gives it; None where it did not answer."""
+        ...
 
 
-def screen_input(grant: Grant, ask: Ask) -> tuple[Ask, Verdict]:
-    """The ask that may travel on, and what was said of it."""
-    return ask, _INPUT
+class Guards(Struct, frozen=True):
+    """What screening needs."""
+
+    tools: Tools
+    pool: Pool
+    judges: Judges
+    mask_key: Callable[[str, str], bytes]
+    """(tenant uid, agent uid) -> the key of its masks."""
+    monotonic: Callable[[], float]
 
 
-def screen_output(grant: Grant, released: bytes) -> tuple[bytes, Verdict]:
-    """What of a reply's next piece may be released, and what was said of it."""
-    return released, _OUTPUT
+async def screen_input(guards: Guards, policy: Guarded, grant: Grant, ask: Ask) -> tuple[Ask, Verdict, Screen]:
+    """The ask that may travel on, what was said of it, and the screen of its reply."""
+    principal = grant.principal
+    began = guards.monotonic()
+    masks = Masks(guards.mask_key(principal.tenant_uid, principal.agent_uid))
+    texts = texts_of(ask)
+    size = sum(len(text.text) for text in texts.texts)
+
+    def work() -> Examined:
+        return examine_input(guards.tools, policy.input, ask.model, texts, masks)
+
+    examined = work() if size <= INLINE else await guards.pool.run(principal.tenant_uid, size, work)
+    if examined.unsure and policy.judge is not None and not examined.blocked:
+        await _judged(guards.judges, policy, examined)
+    if examined.edits and not examined.blocked:
+        ask = structs.replace(ask, members=edited(ask.members, examined.edits))
+    verdict = _verdict(examined.checks, size, examined.blocked, guards.tools.model)
+    verdict = structs.replace(verdict, latency_ms=round((guards.monotonic() - began) * 1000, 3))
+    return ask, verdict, Screen(guards, policy, grant, ask, masks)
+
+
+async def _judged(judges: Judges, policy: Guarded, examined: Examined) -> None:
+    """Ask the judge what the classifier was not sure of."""
+    judge = policy.judge
+    assert judge is not None
+    number = next(place for place, check in enumerate(examined.checks) if check.name == "prompt_injection")
+    check = examined.checks[number]
+    for text, _ in examined.unsure:
+        told = await judges.ask(judge, text.text)
+        if told is None:
+            status: Literal["failed_open", "failed_closed"] = (
+                "failed_closed" if judge.on_failure == "closed" else "failed_open"
+            )
+            check = structs.replace(check, reason="the judge did not answer")
+            if status == "failed_closed":
+                check = structs.replace(check, status=status, passed=None)
+                break
+        elif told >= 0.5:
+            check = structs.replace(check, passed=False, confidence=told, reason="the judge says so")
+            break
+    examined.checks[number] = check
+    if check.mode == "block" and (check.passed is False or check.status == "failed_closed"):
+        examined.blocked = check.name
+
+
+class Screen:
+    """Judges the reply of one call: `reply` a plain one; or `feed` a stream's events, then `end`."""
+
+    __slots__ = ("_ask", "_bytes", "_guards", "_media", "_policy", "_spans", "_stream", "_tenant")
+
+    def __init__(self, guards: Guards, policy: Guarded, grant: Grant, ask: Ask, masks: Masks) -> None:
+        self._guards = guards
+        self._policy = policy
+        self._tenant = grant.principal.tenant_uid
+        self._ask = ask
+        self._spans = output_spans(guards.tools, policy.output, masks)
+        self._stream = StreamScreen(ask.dialect, ask.operation, self._spans, hold=policy.stream == "hold-all")
+        self._bytes = 0
+        self._media = 0
+
+    async def reply(self, body: bytes) -> tuple[bytes, Verdict]:
+        """A plain reply as it may be released."""
+        if self._ask.operation in _WORDLESS or not (self._spans.masking or self._spans.watching):
+            return body, self._said("")
+        self._bytes = len(body)
+        if body.count(b",") + body.count(b"{") + body.count(b"[") > VALUES:
+            raise Upstream("upstream_malformed", "The provider's reply holds too many values to be screened.")
+        if len(body) <= INLINE:
+            return self._whole(body)
+        return await self._guards.pool.run(self._tenant, len(body), lambda: self._whole(body))
+
+    def _whole(self, body: bytes) -> tuple[bytes, Verdict]:
+        texts: Texts = texts_within(_decode(body))
+        self._media = sum(size for _, size in texts.unread)
+        edits = []
+        try:
+            for text in texts.texts:
+                masked = self._spans.screened(text)
+                if masked is not None:
+                    edits.append((text, masked))
+        except Blocked as blocked:
+            return b"", self._said(blocked.match.check)
+        return edited_within(body, edits) if edits else body, self._said("")
+
+    def feed(self, events: bytes) -> tuple[bytes, Verdict]:
+        """What of a stream may be released now."""
+        if not (self._spans.masking or self._spans.watching):
+            return events, _RUNNING
+        self._bytes += len(events)
+        try:
+            return self._stream.feed(events), _RUNNING
+        except Blocked as blocked:
+            return b"", self._said(blocked.match.check)
+
+    def end(self, events: bytes) -> tuple[bytes, Verdict]:
+        """What is left of a stream, with its last events."""
+        if not (self._spans.masking or self._spans.watching):
+            return events, self._said("")
+        self._bytes += len(events)
+        try:
+            released = self._stream.end(events)
+        except Blocked as blocked:
+            return b"", self._said(blocked.match.check)
+        return released, self._said("")
+
+    def _said(self, blocked: str) -> Verdict:
+        """The verdict on what was seen of the reply so far."""
+        if self._ask.operation in _WORDLESS:
+            return _NUMBERS
+        checks = output_checks(self._policy.output, self._spans, self._stream.signed, self._media)
+        return _verdict(checks, self._bytes, blocked, self._guards.tools.model)
+
+
+_RUNNING: Final = Verdict(allowed=True, checks=())
+"""Of a stream that goes on."""
+_NUMBERS: Final = Verdict(
+    allowed=True, checks=tuple(Check(name, "skipped", reason="no text in this reply") for name in OUTPUT_CHECKS)
+)
+
+
+def _verdict(checks: list[Check], size: int, blocked: str, model: str) -> Verdict:
+    if blocked:
+        by = next(check for check in checks if check.name == blocked)
+        return Verdict(False, tuple(checks), size, f"{blocked}_detected", "block", by.confidence, model=model)
+    failed = [check for check in checks if check.passed is False]
+    action: Literal["allow", "flag", "mask"] = "allow"
+    if any(check.mode == "mask" for check in failed):
+        action = "mask"
+    elif any(check.mode == "flag" for check in failed):
+        action = "flag"
+    return Verdict(True, tuple(checks), size, action=action, model=model)

@@ -178,15 +178,17 @@ class _Held(Struct, gc=False):
 class StreamScreen:
     """See the module. `feed` whole events, release what it returns, then `end` with what was held of the stream."""
 
-    __slots__ = ("_channels", "_cutter", "_dialect", "_held", "_operation", "_queue", "_spans", "signed")
+    __slots__ = ("_channels", "_cutter", "_dialect", "_held", "_hold", "_operation", "_queue", "_spans", "signed")
 
-    def __init__(self, dialect: Dialect, operation: Operation, spans: Spans) -> None:
+    def __init__(self, dialect: Dialect, operation: Operation, spans: Spans, *, hold: bool = False) -> None:
+        """`hold`: release nothing before the end."""
         self._dialect: Dialect = dialect
         self._operation: Operation = operation
         self._spans = spans
         self._cutter = Cutter()
         self._queue: deque[_Held] = deque()
         self._held = 0
+        self._hold = hold
         self._channels: dict[Channel, _Channel] = {}
         self.signed = 0
         """Characters that were read and could not be edited."""
@@ -213,6 +215,7 @@ class StreamScreen:
         for channel in self._channels.values():
             if not channel.ended:
                 channel.take("", self._spans, ended=True)
+        self._hold = False
         return released + self._released()
 
     def _take(self, event: bytes) -> None:
@@ -272,7 +275,7 @@ class StreamScreen:
     def _released(self) -> bytes:
         queue = self._queue
         released: list[bytes] = []
-        while queue and all(part.channel.settled >= part.end for part in queue[0].parts):
+        while queue and not self._hold and all(part.channel.settled >= part.end for part in queue[0].parts):
             held = queue.popleft()
             self._held -= len(held.event)
             released.append(self._written(held))

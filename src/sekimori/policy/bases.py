@@ -7,7 +7,8 @@ from typing import Final
 
 from sekimori.egress.address import BaseUrl, Denied, check_base_url
 from sekimori.policy.documents import Located
-from sekimori.policy.kinds import HostPort, Provider
+from sekimori.policy.guards import Judge
+from sekimori.policy.kinds import Guard, HostPort, Provider
 from sekimori.policy.problems import Problem
 from sekimori.terms import OPERATOR, Dialect, Placement
 from sekimori.upstream.catalog import ENTRIES, usual_base
@@ -64,3 +65,24 @@ def misplaced(located: Located, document: Provider) -> Iterator[Problem]:
             text = f"{one.model} is a pattern, or named twice."
             yield located.problem(f"deployments[{number}].model", text, "Write each model once, by its exact name.")
         seen.add(one.model)
+
+
+def judge_of(judge: Judge, allowed: Iterable[HostPort]) -> BaseUrl | Denied:
+    """Where a judge listens, or why it is not asked: only what the operator allows by `allowPrivate` is in the cell."""
+    allows = frozenset((item.host, item.port) for item in allowed)
+    base = check_base_url(judge.url, operator_allows=allows, owner=OPERATOR)
+    if isinstance(base, Denied) or base.private:
+        return base
+    return Denied(
+        "judge_outside",
+        f"{base.origin} is not an address inside the cell.",
+        "Use one that the Operator document allows by allowPrivate: what a judge reads must not leave the cell.",
+    )
+
+
+def misjudged(located: Located, document: Guard, allowed: Iterable[HostPort]) -> Iterator[Problem]:
+    """What a Guard says of a judge that may not be asked."""
+    if document.judge is not None:
+        base = judge_of(document.judge, allowed)
+        if isinstance(base, Denied):
+            yield located.problem("judge.url", base.text, base.advice)

@@ -17,12 +17,13 @@ from sekimori.identity.names import RESERVED
 from sekimori.meter.prices import is_day, nano
 from sekimori.policy import egress
 from sekimori.policy.aliases import taken
-from sekimori.policy.bases import base_of, misplaced, placement_of
+from sekimori.policy.bases import misjudged, base_of, misplaced, placement_of
 from sekimori.policy.documents import Documents, Located
 from sekimori.policy.kinds import (
     Agent,
     Alias,
     Egress,
+    Guard,
     Key,
     Limit,
     Operator,
@@ -119,6 +120,11 @@ class _Checker:
                 yield from self._check_egress(located, document)
             case Alias() as document:
                 yield from self._check_alias(located, document)
+            case Guard() as document:
+                yield from self._tenant(located, document.tenant)
+                if document.tenant in self._tenants:
+                    yield from self._agent(located, document.tenant, document.agent)
+                yield from misjudged(located, document, self._operator.allow_private)
 
     def _check_operator(self, located: Located, document: Operator) -> Iterator[Problem]:
         for number, place in enumerate(document.allow_private):

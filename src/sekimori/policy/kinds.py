@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
+from sekimori.policy.base import Base, Part
+from sekimori.policy.guards import Guarded, GuardInput, GuardOutput, Judge
 from sekimori.terms import OPERATOR, Condition, CredentialKind, Dialect, Scope
 
 # `\Z` and not `$`: the latter also matches before a trailing line feed, and names stand in paths, logs and headers.
@@ -174,14 +176,6 @@ CatalogName = Literal[
 ]
 
 
-class _Document(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel", tag_field="kind"):
-    """What all kinds share: immutable, no field that is not declared."""
-
-
-class Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
-    """A group of fields within a document."""
-
-
 class HostPort(Part, frozen=True, kw_only=True):
     """One exact host and port."""
 
@@ -239,7 +233,7 @@ class Price(Part, frozen=True, kw_only=True):
     """The day on which the source said so."""
 
 
-class Operator(_Document, frozen=True, kw_only=True, tag="Operator"):
+class Operator(Base, frozen=True, kw_only=True, tag="Operator"):
     """Deployment-wide settings that are policy. At most one."""
 
     allow_private: tuple[HostPort, ...] = ()
@@ -248,7 +242,7 @@ class Operator(_Document, frozen=True, kw_only=True, tag="Operator"):
     """Prices that replace or add to the built-in table."""
 
 
-class Tenant(_Document, frozen=True, kw_only=True, tag="Tenant"):
+class Tenant(Base, frozen=True, kw_only=True, tag="Tenant"):
     """A client of the operator."""
 
     name: Slug
@@ -262,7 +256,7 @@ class Tenant(_Document, frozen=True, kw_only=True, tag="Tenant"):
     """True refuses every call of every agent of the tenant."""
 
 
-class Agent(_Document, frozen=True, kw_only=True, tag="Agent"):
+class Agent(Base, frozen=True, kw_only=True, tag="Agent"):
     """A tenant's program that calls models."""
 
     tenant: Slug
@@ -291,7 +285,7 @@ class Deployment(Part, frozen=True, kw_only=True):
     deployment: DeploymentName
 
 
-class Provider(_Document, frozen=True, kw_only=True, tag="Provider"):
+class Provider(Base, frozen=True, kw_only=True, tag="Provider"):
     """A provider contract: where it listens and which models it serves."""
 
     name: Slug
@@ -317,7 +311,7 @@ class Provider(_Document, frozen=True, kw_only=True, tag="Provider"):
     """Azure: deployments whose name is not the model's."""
 
 
-class Key(_Document, frozen=True, kw_only=True, tag="Key"):
+class Key(Base, frozen=True, kw_only=True, tag="Key"):
     """Metadata of a provider key. The value is put with `sekimori key put PATH`."""
 
     path: KeyPath
@@ -358,7 +352,7 @@ class CoolDown(Part, frozen=True, kw_only=True):
     """The most, whatever the provider asks for."""
 
 
-class Route(_Document, frozen=True, kw_only=True, tag="Route"):
+class Route(Base, frozen=True, kw_only=True, tag="Route"):
     """Which key a tenant, or one agent of it, uses at a provider."""
 
     tenant: Slug
@@ -387,7 +381,7 @@ class Target(Part, frozen=True, kw_only=True):
     """Its share of the calls, against the weights of the others."""
 
 
-class Alias(_Document, frozen=True, kw_only=True, tag="Alias"):
+class Alias(Base, frozen=True, kw_only=True, tag="Alias"):
     """A name that agents call, and the models that it stands for."""
 
     tenant: Slug
@@ -402,7 +396,7 @@ class Alias(_Document, frozen=True, kw_only=True, tag="Alias"):
     """`conversation`: the same conversation comes to the same target and key while that is well."""
 
 
-class Limit(_Document, frozen=True, kw_only=True, tag="Limit"):
+class Limit(Base, frozen=True, kw_only=True, tag="Limit"):
     """Bounds on admission: for a tenant as a whole, one agent, one provider key as the tenant uses it, or one tag."""
 
     tenant: Slug
@@ -438,7 +432,7 @@ class Allowed(Part, frozen=True, kw_only=True):
     """Paths and all below them; without it, any."""
 
 
-class Egress(_Document, frozen=True, kw_only=True, tag="Egress"):
+class Egress(Base, frozen=True, kw_only=True, tag="Egress"):
     """What providers may fetch, by URL, for a tenant, for one agent of it, or for the tenants of one vertical."""
 
     tenant: Slug | None = None
@@ -450,7 +444,25 @@ class Egress(_Document, frozen=True, kw_only=True, tag="Egress"):
     """Nothing else is."""
 
 
-Document = Operator | Tenant | Provider | Key | Agent | Route | Alias | Limit | Egress
+class Guard(Base, frozen=True, kw_only=True, tag="Guard"):
+    """What is looked for in what an agent's calls say and are told, and what is done about it."""
+
+    tenant: Slug
+    agent: Slug | None = None
+    """The agent it is for; without it, every agent of the tenant that has no own."""
+    input: GuardInput = GuardInput()
+    output: GuardOutput = GuardOutput()
+    stream: Literal["window", "hold-all"] = "window"
+    """`window` releases what has settled; `hold-all` waits for the whole reply and judges it as one."""
+    judge: Judge | None = None
+    """A model in the cell that is asked where the classifier is not sure."""
+
+    def guarded(self) -> Guarded:
+        """What the gateway screens by."""
+        return Guarded(self.input, self.output, self.stream, self.judge)
+
+
+Document = Operator | Tenant | Provider | Key | Agent | Route | Alias | Limit | Egress | Guard
 
 KINDS: Final[dict[str, type[Document]]] = {
     "Operator": Operator,
@@ -462,6 +474,7 @@ KINDS: Final[dict[str, type[Document]]] = {
     "Limit": Limit,
     "Egress": Egress,
     "Alias": Alias,
+    "Guard": Guard,
 }
 """In the order in which exports and diffs list them: what is referred to before what refers."""
 
@@ -504,6 +517,8 @@ def name_of(document: Document) -> str:
             return document.agent or ("*" if document.tenant else f"vertical {document.vertical or ''}")
         case Alias():
             return f"{document.agent or '*'}/{document.name}"
+        case Guard():
+            return document.agent or "*"
 
 
 Identity = tuple[str, str, str]

@@ -23,11 +23,13 @@ from sekimori.meter.prices import DAY_MS, Cost, Rate, Rates, nano, rate, table
 from sekimori.meter.prices import price as price_of
 from sekimori.policy import egress
 from sekimori.policy.bases import base_of, placement_of
+from sekimori.policy.guards import DEFAULT, Guarded
 from sekimori.policy.kinds import (
     Agent,
     Alias,
     Document,
     Egress,
+    Guard,
     Key,
     Limit,
     Operator,
@@ -99,6 +101,7 @@ class AgentTable:
         "capabilities",
         "decisions",
         "egress",
+        "guard",
         "limits",
         "limits_by_tags",
         "models",
@@ -112,7 +115,7 @@ class AgentTable:
         "uid",
     )
 
-    def __init__(self, tenant: TenantTable, document: Agent, uid: str, fetches: egress.Policy) -> None:
+    def __init__(self, tenant: TenantTable, document: Agent, uid: str, fetches: egress.Policy, guard: Guarded) -> None:
         self.tenant = tenant
         self.slug = document.name
         self.uid = uid
@@ -127,6 +130,8 @@ class AgentTable:
         self.limits = self.limits_of(self.tagged)
         """What bounds a call that says no cost tags."""
         self.egress = fetches
+        self.guard = guard
+        """What its calls are screened by."""
         self.decisions: dict[tuple[Any, ...], Decision] = {}
         self.offered: dict[Dialect, tuple[str, ...]] = {}
 
@@ -330,6 +335,10 @@ class Snapshot:
             raise Fault("policy_unavailable", "The policy cannot be used for this API key.")
         return agent
 
+    def guard(self, principal: Principal) -> Guarded:
+        """What the agent's calls are screened by. Raises as `agent` does."""
+        return self.agent(principal).guard
+
     def _compiled(self, document: Tenant, uid: str) -> TenantTable:
         table = TenantTable(document, uid)
         own = self._documents[document.name]
@@ -405,10 +414,12 @@ class Snapshot:
         )
         lists = {item.agent: egress.compiled(item.allow, _named(item)) for item in own if isinstance(item, Egress)}
         usual = lists.get(None) or self._vertical(table)
+        guards = {item.agent: item.guarded() for item in own if isinstance(item, Guard)}
+        guard = guards.get(None, DEFAULT)
         agents = [item for item in own if isinstance(item, Agent)]
         uids = [self._uids[f"agent/{item.tenant}/{item.name}"] for item in agents]
         return {
-            uid: AgentTable(table, item, uid, lists.get(item.name, usual))
+            uid: AgentTable(table, item, uid, lists.get(item.name, usual), guards.get(item.name, guard))
             for uid, item in zip(uids, agents, strict=True)
         }
 
