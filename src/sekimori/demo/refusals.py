@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import time
+from typing import Any, Final
 
 import anthropic
 import openai
@@ -11,7 +14,15 @@ from sekimori.demo import cast
 from sekimori.demo.answers import QUESTION
 from sekimori.demo.clients import Seen
 from sekimori.demo.show import Step, excerpt
-from sekimori.demo.world import World, openai_tokens, recorded
+from sekimori.demo.world import World, anthropic_tokens, openai_tokens, recorded, responses_tokens
+
+ROOM: Final = 200
+"""Tokens that acme/y is given on top of what it has used today: enough for a few calls."""
+KEY_PER_MINUTE: Final = 200
+"""Tokens that acme's key for Claude may serve in any minute, while the step lasts."""
+AMPLE: Final = 1_000_000
+AT_MOST: Final = 15
+"""Calls after which a budget that has not refused one is taken not to bite."""
 
 
 def not_allowed(world: World, step: Step) -> None:
@@ -73,6 +84,55 @@ def foreign(world: World, step: Step) -> None:
         step.holds("acme/x is refused", False, expected="anthropic.NotFoundError", seen="an answer")
 
 
+def foreign_response(world: World, step: Step) -> None:
+    step.table("agent", "goes on from", "is answered", wide="is answered")
+    responses = world.openai("acme/y").responses
+    raw = responses.with_raw_response.create(
+        model=cast.STORING_MODEL, input="Order 1714 is for Ada.", store=True, max_output_tokens=50
+    )
+    stored = raw.parse()
+    world.tally("acme/y", cast.ACME_OPENAI, responses_tokens(stored.usage))
+    step.row("acme/y", "nothing", f"a response that its provider keeps, {stored.id[:18]}…")
+    step.check("acme/y has a response kept, with its client's own key", raw.headers["x-sekimori-key"], cast.ACME_OPENAI)
+
+    # As long as the other, so that not even the length of a reply may differ.
+    nobodys = stored.id[: -len("0" * 16)] + secrets.token_hex(8)
+    before = world.sandbox_calls(cast.GLOBEX_PRACTICE)
+
+    def named(id: str) -> Seen:
+        ask = {"model": cast.SANDBOX, "input": "Who is it for?", "previous_response_id": id}
+        return world.tape.post(f"{world.deployment.url}/v1/responses", world.api_keys["globex/z"], ask)
+
+    theirs, never = named(stored.id), named(nobodys)
+    said = theirs.json()["error"]
+    step.row("globex/z", "acme's response", f"{theirs.status} {said['code']}")
+    step.row("globex/z", "an id that never was", f"{never.status} {never.json()['error']['code']}")
+    step.check(
+        "globex/z, which may have responses kept too, is answered alike: same headers, same bytes but for the id",
+        theirs.without(stored.id),
+        never.without(nobodys),
+    )
+    try:
+        world.openai("globex/z").responses.create(
+            model=cast.SANDBOX, input="Who is it for?", previous_response_id=stored.id
+        )
+    except openai.BadRequestError as error:
+        step.check("the openai SDK raises its BadRequestError", error.code, "previous_response_not_found")
+    else:
+        step.holds("globex/z is refused", False, expected="openai.BadRequestError", seen="an answer")
+    step.check("no provider was asked", world.sandbox_calls(cast.GLOBEX_PRACTICE), before)
+
+    following = responses.create(model=cast.STORING_MODEL, input="Who is it for?", previous_response_id=stored.id)
+    world.tally("acme/y", cast.ACME_OPENAI, responses_tokens(following.usage))
+    step.row("acme/y", "its own response", excerpt(following.output_text.partition(" It received ")[2]))
+    step.holds(
+        "acme/y goes on from it: its provider has all three messages",
+        "3 messages" in following.output_text,
+        expected="3 messages",
+        seen=following.output_text,
+    )
+
+
 def rate_limit(world: World, step: Step) -> None:
     step.table("agent", "made in the last 60 s", "then", "Retry-After", "x-ratelimit-limit-requests", wide="then")
     client = world.openai("globex/z")
@@ -113,6 +173,93 @@ def rate_limit(world: World, step: Step) -> None:
     )
     world.tally("acme/y", cast.OPERATOR_OPENAI, openai_tokens(reply.usage))
     step.check("the other client is not slowed: acme/y is answered", reply.object, "chat.completion")
+
+
+def budget(world: World, step: Step) -> None:
+    step.table("budget", "used before", "answered now", "then", "it opens", wide="then")
+    used = _used_today(world, "y")
+    limit = used + ROOM
+    world.apply("budgets.yaml", cast.budgets(limit, KEY_PER_MINUTE))
+    y, x = world.openai("acme/y"), world.anthropic("acme/x")
+    left = [ROOM]
+    """Of acme/y's budget: at first, and after each call."""
+    refused: Any = None
+    while refused is None and len(left) <= AT_MOST:
+        try:
+            reply = y.chat.completions.create(
+                model="smollm2", max_tokens=12, temperature=0, messages=[{"role": "user", "content": QUESTION}]
+            )
+        except openai.RateLimitError as error:
+            refused = error
+        else:
+            tokens = openai_tokens(reply.usage)
+            world.tally("acme/y", cast.OPERATOR_OPENAI, tokens)
+            left.append(left[-1] - tokens.input - tokens.output)
+    if refused is None:
+        step.holds("the budget bites", False, expected="openai.RateLimitError", seen=f"{len(left)} answers")
+    told = refused.response.json()["error"]
+    asked = re.search(r"this call may use (\d+) tokens", told["message"])
+    opens = re.search(r"\d{4}-\d\d-\d\dT00:00:00Z", told["message"])
+    step.row(
+        f"acme/y: {limit} tokens a day",
+        used,
+        len(left) - 1,
+        f"{type(refused).__name__} ({refused.status_code} {refused.code})",
+        opens[0] if opens else "?",
+    )
+    most = int(asked[1]) if asked else 0
+    step.holds(
+        f"of {ROOM} tokens left, call {len(left)} is the first that may use more than is left: {most} > {left[-1]}",
+        left[-1] < most <= left[-2],
+        expected=f"refused as soon as less than {most} tokens are left",
+        seen=f"left after each call: {left}",
+    )
+    step.check(
+        "429 in the dialect's own words; the day is long, so the SDK is told when, and not to wait",
+        (told["type"], told["code"], bool(opens), refused.response.headers.get("x-should-retry")),
+        ("rate_limit_error", "budget_exhausted", True, "false"),
+    )
+
+    made, refused = 0, None
+    while refused is None and made <= AT_MOST:
+        try:
+            message = x.messages.create(
+                model="smollm2", max_tokens=12, messages=[{"role": "user", "content": QUESTION}]
+            )
+        except anthropic.RateLimitError as limited:
+            refused = limited
+        else:
+            made += 1
+            world.tally("acme/x", cast.ACME_CLAUDE, anthropic_tokens(message.usage))
+    if refused is None:
+        step.holds("the key's budget bites", False, expected="anthropic.RateLimitError", seen=f"{made} answers")
+    wait = refused.response.headers.get("retry-after", "")
+    step.row(
+        f"acme's Claude key: {KEY_PER_MINUTE} a minute",
+        "",
+        made,
+        f"{type(refused).__name__} ({refused.status_code} {refused.response.json()['error']['type']})",
+        f"Retry-After: {wait}",
+    )
+    step.holds(
+        "a key has a budget too, in any minute: the anthropic SDK is told how long to wait",
+        wait.isdigit() and 0 < int(wait) <= 61,
+        expected="1 to 61 seconds in Retry-After",
+        seen=repr(wait),
+    )
+    step.check("the budget balances: the ledger has what the SDK was told", _used_today(world, "y"), limit - left[-1])
+
+    world.apply("budgets.yaml", cast.budgets(AMPLE, AMPLE))
+    reply = y.chat.completions.create(model="smollm2", max_tokens=1, messages=[{"role": "user", "content": "Hi"}])
+    world.tally("acme/y", cast.OPERATOR_OPENAI, openai_tokens(reply.usage))
+    step.check("a raised budget holds at once: acme/y is answered", reply.object, "chat.completion")
+
+
+def _used_today(world: World, agent: str) -> int:
+    """Tokens of an agent of acme in this UTC day, by the record."""
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    lines = world.json("usage", "--by", "agent", "--tenant", "acme", "--since", today)
+    return sum(line["input"] + line["output"] for line in lines if line["agent"] == agent)
 
 
 def revoked(world: World, step: Step) -> None:
