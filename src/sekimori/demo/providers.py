@@ -11,11 +11,11 @@ from sekimori.demo.show import Step, excerpt
 from sekimori.demo.world import Tokens, World, fingerprint, gemini_tokens, openai_tokens, recorded
 from sekimori.sandbox.replies import NOTICE
 
-SHARED: Final = 80
-"""Calls that show how two keys share; of these the second, with one in four, gets fewer than FEWEST or more than MOST
-once in ten million runs."""
-FEWEST: Final = 3
-MOST: Final = 44
+SHARED: Final = 60
+"""Calls that show how two keys share. Of these the second, with one in four, gets fewer than FEWEST or more than MOST
+once in thirty million runs."""
+FEWEST: Final = 1
+MOST: Final = 36
 MORE: Final = 20
 """Calls while one of the keys rests."""
 RETRY_AFTER: Final = 7.0
@@ -151,7 +151,7 @@ def pair(world: World, step: Step) -> None:
     step.row("`sekimori route explain`", "", f"rests for {left:.1f} s")
     made.update(call() for _ in range(MORE))
     lasted = time.monotonic() - began
-    step.row(f"{MORE} more", MORE, seen()[second] - before[second] - 1)
+    step.row(f"{MORE} more, while it rests", MORE, seen()[second] - before[second] - 1)
     step.holds(
         f"as long as the provider asked for (Retry-After: {RETRY_AFTER:.0f})",
         0 <= left <= RETRY_AFTER,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import anthropic
@@ -16,10 +17,12 @@ from sekimori.demo.clients import Seen
 from sekimori.demo.show import Step, excerpt
 from sekimori.demo.world import World, anthropic_tokens, openai_tokens, recorded, responses_tokens
 
-ROOM: Final = 200
+ROOM: Final = 150
 """Tokens that acme/y is given on top of what it has used today: enough for a few calls."""
 KEY_PER_MINUTE: Final = 200
 """Tokens that acme's key for Claude may serve in any minute, while the step lasts."""
+SHORT: Final[Any] = {"model": "smollm2", "max_tokens": 12, "messages": [{"role": "user", "content": QUESTION}]}
+"""What both agents ask until they are refused, in either dialect."""
 AMPLE: Final = 1_000_000
 AT_MOST: Final = 15
 """Calls after which a budget that has not refused one is taken not to bite."""
@@ -108,7 +111,7 @@ def foreign_response(world: World, step: Step) -> None:
     step.row("globex/z", "acme's response", f"{theirs.status} {said['code']}")
     step.row("globex/z", "an id that never was", f"{never.status} {never.json()['error']['code']}")
     step.check(
-        "globex/z, which may have responses kept too, is answered alike: same headers, same bytes but for the id",
+        "globex/z may have responses kept, too, and gets the same headers and bytes but for the id",
         theirs.without(stored.id),
         never.without(nobodys),
     )
@@ -176,83 +179,101 @@ def rate_limit(world: World, step: Step) -> None:
 
 
 def budget(world: World, step: Step) -> None:
-    step.table("budget", "used before", "answered now", "then", "it opens", wide="then")
+    step.table("budget of", "tokens", "answered", "then the SDK raises", "it opens", wide="tokens")
     used = _used_today(world, "y")
-    limit = used + ROOM
-    world.apply("budgets.yaml", cast.budgets(limit, KEY_PER_MINUTE))
-    y, x = world.openai("acme/y"), world.anthropic("acme/x")
-    left = [ROOM]
-    """Of acme/y's budget: at first, and after each call."""
-    refused: Any = None
-    while refused is None and len(left) <= AT_MOST:
-        try:
-            reply = y.chat.completions.create(
-                model="smollm2", max_tokens=12, temperature=0, messages=[{"role": "user", "content": QUESTION}]
-            )
-        except openai.RateLimitError as error:
-            refused = error
-        else:
-            tokens = openai_tokens(reply.usage)
-            world.tally("acme/y", cast.OPERATOR_OPENAI, tokens)
-            left.append(left[-1] - tokens.input - tokens.output)
-    if refused is None:
-        step.holds("the budget bites", False, expected="openai.RateLimitError", seen=f"{len(left)} answers")
-    told = refused.response.json()["error"]
-    asked = re.search(r"this call may use (\d+) tokens", told["message"])
-    opens = re.search(r"\d{4}-\d\d-\d\dT00:00:00Z", told["message"])
-    step.row(
-        f"acme/y: {limit} tokens a day",
-        used,
-        len(left) - 1,
-        f"{type(refused).__name__} ({refused.status_code} {refused.code})",
-        opens[0] if opens else "?",
+    world.apply("budgets.yaml", cast.budgets(used + ROOM, KEY_PER_MINUTE))
+    spent = _of_an_agent(world, step, used)
+    step.check(
+        "the budget balances: by the record, acme/y has used what the SDK was told, to the token",
+        _used_today(world, "y"),
+        used + spent,
     )
-    most = int(asked[1]) if asked else 0
+    _of_a_key(world, step)
+    world.apply("budgets.yaml", cast.budgets(AMPLE, AMPLE))
+    reply = world.openai("acme/y").chat.completions.create(**SHORT)
+    world.tally("acme/y", cast.OPERATOR_OPENAI, openai_tokens(reply.usage))
+    step.check("a raised budget holds at once: acme/y is answered", reply.object, "chat.completion")
+
+
+def _of_an_agent(world: World, step: Step, before: int) -> int:
+    """acme/y calls until its day's budget is spent; returns the tokens that it used here."""
+    client = world.openai("acme/y")
+
+    def call() -> int:
+        tokens = openai_tokens(client.chat.completions.create(**SHORT, temperature=0).usage)
+        world.tally("acme/y", cast.OPERATOR_OPENAI, tokens)
+        return tokens.input + tokens.output
+
+    used, refused = _until_refused(call, openai.RateLimitError)
+    if refused is None:
+        step.holds("the budget bites", False, expected="openai.RateLimitError", seen=f"{len(used)} answers")
+    error = refused.response.json()["error"]
+    opens = re.search(r"\d{4}-\d\d-\d\dT00:00:00Z", error["message"])
+    asked = re.search(r"this call may use (\d+) tokens", error["message"])
+    most, left = int(asked[1]) if asked else 0, ROOM - sum(used)
+    step.row(
+        "acme/y",
+        f"{before + ROOM} a day, {before} used",
+        len(used),
+        f"{type(refused).__name__} ({refused.status_code})",
+        opens[0] if opens else "",
+    )
     step.holds(
-        f"of {ROOM} tokens left, call {len(left)} is the first that may use more than is left: {most} > {left[-1]}",
-        left[-1] < most <= left[-2],
+        f"acme/y had {ROOM} tokens left; its call {len(used) + 1} is the first that may use more: {most} > {left}",
+        bool(used) and left < most <= left + used[-1],
         expected=f"refused as soon as less than {most} tokens are left",
-        seen=f"left after each call: {left}",
+        seen=f"{left} left after calls that used {used}",
     )
     step.check(
-        "429 in the dialect's own words; the day is long, so the SDK is told when, and not to wait",
-        (told["type"], told["code"], bool(opens), refused.response.headers.get("x-should-retry")),
+        "429 budget_exhausted, in the dialect's own shape; it names the day, too far off for an SDK to wait",
+        (error["type"], error["code"], bool(opens), refused.response.headers.get("x-should-retry")),
         ("rate_limit_error", "budget_exhausted", True, "false"),
     )
+    return sum(used)
 
-    made, refused = 0, None
-    while refused is None and made <= AT_MOST:
-        try:
-            message = x.messages.create(
-                model="smollm2", max_tokens=12, messages=[{"role": "user", "content": QUESTION}]
-            )
-        except anthropic.RateLimitError as limited:
-            refused = limited
-        else:
-            made += 1
-            world.tally("acme/x", cast.ACME_CLAUDE, anthropic_tokens(message.usage))
+
+def _of_a_key(world: World, step: Step) -> None:
+    """acme/x calls until its client's key has served what it may in a minute."""
+    client = world.anthropic("acme/x")
+
+    def call() -> int:
+        tokens = anthropic_tokens(client.messages.create(**SHORT).usage)
+        world.tally("acme/x", cast.ACME_CLAUDE, tokens)
+        return tokens.input + tokens.output
+
+    used, refused = _until_refused(call, anthropic.RateLimitError)
     if refused is None:
-        step.holds("the key's budget bites", False, expected="anthropic.RateLimitError", seen=f"{made} answers")
+        step.holds("the key's budget bites", False, expected="anthropic.RateLimitError", seen=f"{len(used)} answers")
     wait = refused.response.headers.get("retry-after", "")
     step.row(
-        f"acme's Claude key: {KEY_PER_MINUTE} a minute",
-        "",
-        made,
-        f"{type(refused).__name__} ({refused.status_code} {refused.response.json()['error']['type']})",
+        cast.ACME_CLAUDE,
+        f"{KEY_PER_MINUTE} a minute",
+        len(used),
+        f"{type(refused).__name__} ({refused.status_code})",
         f"Retry-After: {wait}",
     )
+    step.check(
+        "429 in the Anthropic dialect, for a key's budget in any minute",
+        refused.response.json()["error"]["type"],
+        "rate_limit_error",
+    )
     step.holds(
-        "a key has a budget too, in any minute: the anthropic SDK is told how long to wait",
+        "that one is worth waiting for: Retry-After says how long",
         wait.isdigit() and 0 < int(wait) <= 61,
         expected="1 to 61 seconds in Retry-After",
         seen=repr(wait),
     )
-    step.check("the budget balances: the ledger has what the SDK was told", _used_today(world, "y"), limit - left[-1])
 
-    world.apply("budgets.yaml", cast.budgets(AMPLE, AMPLE))
-    reply = y.chat.completions.create(model="smollm2", max_tokens=1, messages=[{"role": "user", "content": "Hi"}])
-    world.tally("acme/y", cast.OPERATOR_OPENAI, openai_tokens(reply.usage))
-    step.check("a raised budget holds at once: acme/y is answered", reply.object, "chat.completion")
+
+def _until_refused(call: Callable[[], int], refusal: type[Exception]) -> tuple[list[int], Any]:
+    """Call until it is refused: the tokens of each call, and the refusal; None where AT_MOST calls were answered."""
+    used: list[int] = []
+    for _ in range(AT_MOST):
+        try:
+            used.append(call())
+        except refusal as refused:
+            return used, refused
+    return used, None
 
 
 def _used_today(world: World, agent: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import shlex
 import shutil
@@ -9,8 +10,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 STEPS: Final = 18
 SDKS: Final = {"openai": "openai", "anthropic": "anthropic", "google-genai": "google.genai"}
 """Package -> the module that it brings."""
+TERMINALS: Final = 4
+"""Commands that are typed at once where their order says nothing."""
 TAIL: Final = 1500
 """Characters of the server's log that are shown when something fails."""
 
@@ -110,14 +116,15 @@ def _say_log(show: Show, folder: Path, keep: bool) -> None:
 def _raise_curtain(show: Show, folder: Path, stack: ExitStack) -> World:
     """Start what stands behind the demo. What the steps have to show begins afterwards."""
     show.text(INTRODUCTION)
-    with show.working("loading the SDKs"):
-        from sekimori.demo.world import World  # imports the SDKs, which takes seconds
-
+    # Loading the SDKs takes seconds, which the model needs to start, too. An error of it comes again below.
+    threading.Thread(target=importlib.import_module, args=("sekimori.demo.world",), daemon=True).start()
     with show.working("starting the language model (SmolLM2, 135 million parameters, on this machine's CPU)"):
         model_url = stack.enter_context(model_server(folder / "model.log"))
     deployment = stack.enter_context(Deployment(folder))
     with show.working("starting the sandbox provider"):
         deployment.serve_sandbox()
+    with show.working("loading the SDKs"):
+        from sekimori.demo.world import World  # waits for the thread
     return World(deployment, show, cast.make_secrets(), model_url)
 
 
@@ -138,12 +145,15 @@ def _build(world: World, step: Step) -> None:
     )
     said = world.run("apply", "-f", str(documents))
     step.row("sekimori apply -f documents.yaml", said.strip().splitlines()[-1])
-    for path, secret in world.secrets.items():
-        world.run("key", "put", path, stdin=secret + "\n")
-    step.row(f"sekimori key put ({len(world.secrets)} times)", ", ".join(sorted(world.secrets)))
-    for tenant, agent in cast.AGENTS:
+    with ThreadPoolExecutor(TERMINALS) as typing:
+        with world.show.working("sekimori key"):
+            world.said += typing.map(
+                lambda put: deployment.run("key", "put", put[0], stdin=put[1] + "\n"), world.secrets.items()
+            )
         with world.show.working("sekimori apikey"):
-            _, world.api_keys[f"{tenant}/{agent}"] = deployment.issue(tenant, agent)
+            issued = list(typing.map(lambda agent: deployment.issue(*agent)[1], cast.AGENTS))
+    world.api_keys.update({"/".join(agent): key for agent, key in zip(cast.AGENTS, issued, strict=True)})
+    step.row(f"sekimori key put ({len(world.secrets)} times)", _by_owner(world.secrets))
     step.row(f"sekimori apikey issue ({len(cast.AGENTS)} times)", ", ".join(world.api_keys))
     exported = deployment.folder / "exported.yaml"
     exported.write_text(world.run("export"), encoding="utf-8")
@@ -152,6 +162,15 @@ def _build(world: World, step: Step) -> None:
         world.json("diff", "--prune", "-f", str(exported))["changes"],
         [],
     )
+
+
+def _by_owner(paths: Iterable[str]) -> str:
+    """Paths of keys in short: `clients/acme: claude, gemini; operator: openai`."""
+    owners: defaultdict[str, list[str]] = defaultdict(list)
+    for path in sorted(paths):
+        owner, _, name = path.rpartition("/")
+        owners[owner].append(name)
+    return "; ".join(f"{owner}: {', '.join(names)}" for owner, names in owners.items())
 
 
 def _play(world: World) -> None:
