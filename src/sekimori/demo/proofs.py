@@ -96,7 +96,7 @@ def crash(world: World, step: Step) -> None:
     with world.show.working("starting the server again"):
         deployment.serve()
     step.row("the same home is served again", f"ready after {time.monotonic() - began:.1f} s")
-    entries = world.entries_of_call(record)
+    entries = world.entries_of_call("acme", record)
     settled = next((entry for entry in entries if entry["kind"] == "Settled"), None)
     outcome = settled["payload"]["outcome"] if settled is not None else None
     step.row("its ledger, of the broken call", ", ".join(_kinds(entries)))

@@ -105,11 +105,11 @@ class World:
             self.used[agent, key, "input"] += tokens.input
             self.used[agent, key, "output"] += tokens.output
 
-    def entries_of_call(self, record: str) -> list[dict[str, Any]]:
-        """The ledger's entries of the call to which an entry belongs, oldest first."""
-        [entry] = self.json("ledger", "show", record)
-        entries: list[dict[str, Any]] = self.json("ledger", "show", "--log", entry["log"], "--last", "100")
-        return [other for other in entries if other["leaf"]["call"] == entry["leaf"]["call"]]
+    def entries_of_call(self, tenant: str, record: str) -> list[dict[str, Any]]:
+        """The ledger's entries of the tenant's call to which an entry of just now belongs, oldest first."""
+        entries: list[dict[str, Any]] = self.json("ledger", "show", "--log", tenant, "--last", "100")
+        calls = {entry["leaf"]["call"] for entry in entries if entry["leaf"]["id"] == record}
+        return [entry for entry in entries if entry["leaf"]["call"] in calls]
 
     # The sandbox provider.
 
