@@ -117,7 +117,7 @@ def _raise_curtain(show: Show, folder: Path, stack: ExitStack) -> World:
     """Start what stands behind the demo. What the steps have to show begins afterwards."""
     show.text(INTRODUCTION)
     # Loading the SDKs takes seconds, which the model needs to start, too. An error of it comes again below.
-    threading.Thread(target=importlib.import_module, args=("sekimori.demo.world",), daemon=True).start()
+    threading.Thread(target=importlib.import_module, args=("sekimori.demo.world",)).start()
     with show.working("starting the language model (SmolLM2, 135 million parameters, on this machine's CPU)"):
         model_url = stack.enter_context(model_server(folder / "model.log"))
     deployment = stack.enter_context(Deployment(folder))
