@@ -136,10 +136,10 @@ def pair(world: World, step: Step) -> None:
     step.check("the provider saw exactly the calls that the replies name, key by key", seen() - before, said)
 
     world.rotate(second, cast.limited())
-    before, made = seen(), Counter[str]()
+    before, made, began = seen(), Counter[str](), 0.0
     while seen()[second] == before[second] and made.total() < SHARED:
+        began = time.monotonic()
         made[call()] += 1
-    began = time.monotonic()
     step.row(f"{made.total()}, until the second is drawn", made[first], f"{seen()[second] - before[second]} (429)")
     told = world.json("route", "explain", "acme", "x", cast.GEMINI_MODEL, "--dialect", "gemini")
     resting = {one["key"]: one for one in told["resting"]}

@@ -220,7 +220,7 @@ def _play(world: World) -> None:
         (
             providers.pair,
             "Two keys by weight, and one that rests",
-            "A document gives acme/x a second key at Google; then that key is over its limit there.",
+            "A document gives acme/x a second key at Google; rotated, that key is over its limit there.",
         ),
         (
             refusals.not_allowed,
