@@ -216,6 +216,14 @@ async def practised(folder: Path, *documents: str) -> AsyncIterator[tuple[Place,
         await server.drain(0.0)
 
 
+async def all_ended(here: Place, sandbox: Sandbox) -> None:
+    """Wait until no call is under way, here or at the provider."""
+    await here.settled()
+    async with asyncio.timeout(15):
+        while any(one.answered + one.failed < one.requests for one in sandbox.totals.values()):
+            await asyncio.sleep(0.01)
+
+
 def asked(dialect: str, model: str, text: str, stream: bool) -> tuple[dict[str, Any], str]:
     """A call's body and path."""
     if dialect == "gemini":
@@ -261,7 +269,7 @@ async def a_mixed_morning(here: Place, sandbox: Sandbox) -> int:
     for task in leaving:
         task.cancel()
     await asyncio.gather(*leaving, return_exceptions=True)
-    await here.settled()
+    await all_ended(here, sandbox)
     return len(leaving)
 
 
@@ -412,7 +420,7 @@ async def test_hundreds_of_parallel_calls_on_one_budget_end_where_the_provider_e
         for task in tasks:
             task.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-        await here.settled()
+        await all_ended(here, sandbox)
         watcher.cancel()
         await asyncio.gather(watcher, return_exceptions=True)
         assert watcher.cancelled(), "it met something that must not be"
