@@ -127,7 +127,7 @@ def test_the_clouds_and_every_provider_with_fixed_prices_are_covered() -> None:
         ("bedrock", "openai.gpt-oss-120b-1:0"),
         ("bedrock_mantle", "anthropic.claude-opus-5-5"),
         ("gemini", "gemini-3.8-flash"),
-        ("groq", "qwen/qwen3.8-27b"),
+        ("groq", "openai/gpt-oss-120b"),
         ("mistral", "mistral-large-latest"),
         ("openai", "gpt-6.1-sol"),
         ("vertex", "claude-opus-4-5@20251101"),
