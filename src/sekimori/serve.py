@@ -36,6 +36,7 @@ from sekimori.http.tls import Certificate, client_context
 from sekimori.ledger.entry import DECIDED, SETTLED, Decided, Settled
 from sekimori.meter.budget import WINDOW, Budget, History
 from sekimori.meter.history import history
+from sekimori.meter.prices import built_in
 from sekimori.policy.snapshot import Snapshot, key_scope, tag_scope
 from sekimori.telemetry import Log, Metrics
 from sekimori.terms import OPERATOR
@@ -79,6 +80,7 @@ async def running(settings: Settings, *, plane: Plane = "all", log: Log | None =
         stack.push_async_callback(refusals.close)
         budget = Budget(clock.monotonic, clock.now_ms, partial(_history, home))
         await recall(home, budget)
+        built_in()  # read now: no caller is to wait for a file of prices
         pool, providers = _providers(home, settings, stack)
         metrics = _metrics(home)
         books = Books(home.ledger, refusals, lambda: home.snapshot, metrics, log, clock, home.objects)

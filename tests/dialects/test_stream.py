@@ -89,6 +89,14 @@ def test_openai_streams_pass_as_they_came(
     assert stream.error is None
 
 
+def test_fast_mode_is_told_at_the_beginning_of_an_anthropic_stream() -> None:
+    figures = {"input_tokens": 3, "output_tokens": 1, "service_tier": "standard", "speed": "fast"}
+    stream = anthropic.Stream()
+    stream.feed(event("message_start", message={"id": "m", "content": [], "usage": figures}))
+    stream.feed(event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 6}))
+    assert stream.usage == Usage(3, 6, service="fast")
+
+
 @given(texts, counts, counts, counts, ends, cuts)
 def test_anthropic_streams_pass_as_they_came(
     texts: list[str], fresh: int, cached: int, output: int, end: bytes, at: list[int]

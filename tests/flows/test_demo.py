@@ -16,22 +16,29 @@ from pathlib import Path
 
 import pytest
 
+from sekimori.demo import stage
 from sekimori.demo.deployment import environment
 from sekimori.demo.model import ModelUnavailable, weights
 from sekimori.demo.proofs import found, spellings
 from sekimori.demo.show import Show, Surprise, printable
+from sekimori.demo.tied import tied
 
 LIMIT = 300.0
-"""Seconds; the demo takes fifteen on two idle cores."""
+"""Seconds; the demo takes some twenty on two idle cores."""
 STEPS = [
     "A deployment from nothing",
     "A plain call",
     "A streamed call",
+    "Azure's client, and a contract at Azure",
+    "Google's SDK",
     "Tool calls",
     "Fallback, and where policy forbids it",
+    "Two keys by weight, and one that rests",
     "A model that is not allowed",
     "A model that only another client has",
+    "A response that only another client has",
     "A rate limit",
+    "A budget that bites",
     "A revoked API key",
     "Usage by agent and by key",
     "kill -9 in mid-stream",
@@ -39,6 +46,7 @@ STEPS = [
     "No key bytes anywhere",
 ]
 
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="NOT RUN: needs Linux, whose kernel does it")
 SEKIMORI = [sys.executable, "-m", "sekimori.cli"]
 
 
@@ -63,8 +71,8 @@ def test_the_demo_ends_well_and_leaves_nothing(model: None, tmp_path: Path) -> N
     done = demo(tmp_path, *SEKIMORI, "demo")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert re.fullmatch(r"demo: ok, \d+ checks in 13 steps, \d+ s", lines[-1])
-    assert [line.split("  ")[1].rstrip(" ─") for line in lines if re.match(r"\d+/13  ", line)] == STEPS
+    assert re.fullmatch(r"demo: ok, \d+ checks in 18 steps, \d+ s", lines[-1])
+    assert [line.split("  ")[1].rstrip(" ─") for line in lines if re.match(r"\d+/18  ", line)] == STEPS
     assert max(map(len, lines)) <= 100
     assert "Traceback" not in done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -91,7 +99,7 @@ def test_the_first_surprise_ends_the_demo_with_what_was_expected_and_seen(model:
     assert "demo: ok" not in done.stdout
     assert re.search(r"expected: .*Atlantis", done.stdout)
     assert re.search(r"seen: .*Paris", done.stdout)
-    assert "3/13" not in done.stdout
+    assert "3/18" not in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -113,6 +121,68 @@ def test_what_stays_up_answers_to_what_it_prints_and_goes_on_ctrl_c(model: None,
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.model
+def test_killed_outright_it_leaves_no_process_behind(model: None, tmp_path: Path) -> None:
+    with staying(tmp_path) as (process, _):
+        started = children_of(process.pid)
+        assert len(started) == 3, "the model, the sandbox provider, the server"
+        process.kill()
+        process.wait(60)
+        assert lasting(started) == []
+
+
+@LINUX
+def test_what_is_tied_ends_with_who_started_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(300)"]
+    program = f"import subprocess; from sekimori.demo.tied import tied; subprocess.Popen(tied({command!r})).wait()"
+    parent = subprocess.Popen([sys.executable, "-c", program], env=environment(), stdout=subprocess.PIPE)
+    try:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"\n"
+        started = children_of(parent.pid)
+        assert len(started) == 1
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+    assert lasting(started) == []
+
+
+@LINUX
+def test_what_is_tied_to_a_parent_that_is_gone_does_not_begin(tmp_path: Path) -> None:
+    mark = tmp_path / "begun"
+    command = tied([sys.executable, "-c", f"open({str(mark)!r}, 'w')"])
+    assert subprocess.run(command, timeout=LIMIT, check=False).returncode == 0
+    mark.unlink()
+    command[command.index(str(os.getpid()))] = str(os.getpid() + 1)
+    assert subprocess.run(command, timeout=LIMIT, check=False).returncode == 1
+    assert not mark.exists()
+
+
+def children_of(parent: int) -> list[int]:
+    """The processes that a process started and that run."""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if state_of(int(path.name)) == (parent, True)]
+
+
+def state_of(pid: int) -> tuple[int, bool]:
+    """(who started the process, whether it runs), by proc(5); (0, False) where there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, False
+    return int(fields[1]), fields[0] not in "ZX"
+
+
+def lasting(pids: list[int]) -> list[int]:
+    """Those of the processes that still run after a while; they are killed."""
+    until = time.monotonic() + 20
+    while (left := [pid for pid in pids if state_of(pid)[1]]) and time.monotonic() < until:
+        time.sleep(0.05)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return left
 
 
 @contextmanager
@@ -147,6 +217,18 @@ def shell(command: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize("module", ["google.nothing_of_this_name", "nothing_of_this_name.at_all"])
+def test_an_sdk_that_is_missing_is_named_with_what_installs_it(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stage, "SDKS", {"openai": "openai", "some-sdk": module})
+    assert stage.run(serve=False, keep=False, as_json=True) == 3
+    said = json.loads(capsys.readouterr().out)
+    assert said["demo"] == "unable"
+    assert "`some-sdk`" in said["what"]
+    assert "make setup" in said["what"]
 
 
 def test_a_check_that_fails_ends_its_step(capsys: pytest.CaptureFixture[str]) -> None:

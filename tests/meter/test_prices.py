@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sekimori.meter.prices import Charges, Cost, built_in, cost, day_of, nano, price, priced, rate, read, table
 from sekimori.terms import Usage
 from sekimori.upstream.catalog import ENTRIES
+from tests.meter.price_table import SITES
 
 
 @pytest.mark.parametrize(
@@ -49,9 +50,9 @@ def test_a_cost_is_the_exact_product_rounded_once(
 
 
 def test_a_worked_example() -> None:
-    """1,000 input tokens of which 400 cached, 10 output, at $0.05, $0.005 and $0.40 a million."""
-    found = cost(Usage(input=1000, cached=400, output=10), "openai", "gpt-5-nano", TODAY)
-    assert found == Cost(36_000, "https://developers.openai.com/api/docs/models/gpt-5-nano (2026-11-22)")
+    """1,000 input tokens of which 400 cached, 10 output, at $0.10, $0.01 and $0.50 a million."""
+    found = cost(Usage(input=1000, cached=400, output=10), "openai", "gpt-6-luna", TODAY)
+    assert found == Cost(69_000, "https://developers.openai.com/ja-JP/api/docs/models/gpt-6-luna (2026-11-25)")
 
 
 def test_the_longest_prompts_of_a_listed_model_have_their_own_price() -> None:
@@ -87,7 +88,7 @@ def test_a_model_without_a_price_has_no_cost(catalog: str, model: str) -> None:
 def test_an_override_comes_first() -> None:
     mine = table([("openai", "gpt-5-nano", rate(input="1", output="1", source="contract", date="2026-01-31"))])
     assert cost(Usage(input=3), "openai", "gpt-5-nano", TODAY, mine) == (3000, "contract (2026-01-31)")
-    assert len(list(priced(mine))) == len(built_in())
+    assert len(list(priced(mine))) == sum(len(rates) for rates in built_in().values())
 
 
 def test_without_a_cache_price_the_cache_costs_what_input_does() -> None:
@@ -95,21 +96,87 @@ def test_without_a_cache_price_the_cache_costs_what_input_does() -> None:
     assert plain.of(Usage(input=10, cached=4, cache_write=2)).nano == 30_000
 
 
-SITES = {"openai": "https://developers.openai.com/", "anthropic": "https://platform.claude.com/"}
-"""Where a provider publishes its own prices: nobody else's page is a source."""
-
-
 def test_every_listed_price_is_dated_sourced_and_plausible() -> None:
     for catalog, model, found in priced():
         assert catalog in ENTRIES
-        assert found.source.startswith(SITES[catalog])
         assert model
         assert "*" not in model
-        assert re.fullmatch(r"https://\S+ \(20\d\d-\d\d-\d\d\)", found.source)
+        told = re.fullmatch(r"https://([^/ ]+)/\S+( via litellm [0-9.]+)? \((20\d\d-\d\d-\d\d)\)", found.source)
+        assert told, found.source
+        assert told[1] in SITES[catalog], f"{found.source} is not {catalog}'s own site"
+        assert "2026-11-01" <= told[3] <= "2026-12-31", "read it again, or take it out"
+        assert len({name for name, _ in found.services}) == len(found.services)
         for tiers in [found.tiers, *dict(found.services).values()]:
             for tier in tiers:
-                assert 0 <= tier.cached <= tier.input
+                assert tier.input > 0
+                assert 0 < tier.cached <= tier.input
                 assert tier.input <= tier.cache_write <= tier.cache_write_hour
+
+
+def test_the_clouds_and_every_provider_with_fixed_prices_are_covered() -> None:
+    models: dict[str, set[str]] = {}
+    for catalog, model, _ in priced():
+        models.setdefault(catalog, set()).add(model)
+    # DeepSeek's prices depend on the hour, OpenRouter's on whom it asks; the others are whatever they are made to be.
+    assert set(ENTRIES) - set(models) == {"deepseek", "openrouter", "compatible", "sandbox"}
+    for catalog, model in [
+        ("anthropic", "claude-opus-5-5"),
+        ("azure", "gpt-6-sol"),
+        ("bedrock", "eu.anthropic.claude-sonnet-5-5"),
+        ("bedrock", "us.amazon.nova-pro-v1:0"),
+        ("bedrock", "openai.gpt-oss-120b-1:0"),
+        ("bedrock_mantle", "anthropic.claude-opus-5-5"),
+        ("gemini", "gemini-3.8-flash"),
+        ("groq", "openai/gpt-oss-120b"),
+        ("mistral", "mistral-large-latest"),
+        ("openai", "gpt-6.1-sol"),
+        ("vertex", "claude-opus-4-5@20251101"),
+        ("vertex", "gemini-3.8-flash"),
+        ("vertex", "google/gemini-3.8-flash"),
+        ("xai", "grok-4.7"),
+    ]:
+        assert model in models[catalog]
+    assert {model for model in models["vertex"] if model.startswith("gemini")} == {
+        model.removeprefix("google/") for model in models["vertex"] if model.startswith("google/gemini")
+    }, "one model, two names, one price"
+
+
+def test_anthropics_own_rule_for_the_cache_holds() -> None:
+    """Written for five minutes a quarter more than input, for an hour twice as much; read for a tenth at most."""
+    for catalog, model, found in priced():
+        if catalog == "anthropic" or "claude" in model:
+            for tiers in [found.tiers, *dict(found.services).values()]:
+                for tier in tiers:
+                    assert (4 * tier.cache_write, tier.cache_write_hour) == (5 * tier.input, 2 * tier.input), model
+                    assert 10 * tier.cached <= tier.input, model
+
+
+@pytest.mark.parametrize(
+    ("catalog", "model", "usage", "nano_dollars"),
+    [
+        ("anthropic", "claude-haiku-4-5", Usage(input=10, cache_write=10, cache_write_hour=4), 6 * 1250 + 4 * 2000),
+        ("anthropic", "claude-opus-5-5", Usage(input=10, output=1, service="fast"), 10 * 8000 + 40_000),
+        ("anthropic", "claude-haiku-5-5", Usage(input=100_001), 100_001 * 500),
+        ("openai", "gpt-6-luna", Usage(input=10, output=2, service="priority"), 10 * 200 + 2 * 1000),
+        ("openai", "gpt-6-luna", Usage(input=272_001, service="flex"), 272_001 * 100),
+        ("openai", "gpt-5-nano", Usage(input=10, cached=10, service="flex"), 25),
+        ("openai", "gpt-6.2-sol", Usage(input=10, service="ultrafast"), 10 * 6000),
+        ("gemini", "gemini-3.1-pro-preview", Usage(input=200_001, output=1), 200_001 * 4000 + 18_000),
+        ("gemini", "gemini-3.1-pro-preview", Usage(input=200_001, service="priority"), 200_001 * 7200),
+        ("xai", "grok-4.7", Usage(input=200_000, output=1), 200_000 * 2000 + 6000),
+        ("bedrock", "us.anthropic.claude-opus-5-5", Usage(input=10, output=1), 10 * 4400 + 22_000),
+    ],
+)
+def test_tiers_of_the_table_are_charged(catalog: str, model: str, usage: Usage, nano_dollars: int) -> None:
+    found = cost(usage, catalog, model, TODAY)
+    assert found is not None
+    assert found.nano == nano_dollars
+
+
+def test_a_listed_price_that_changes_on_a_day_does() -> None:
+    day = day_of("2027-03-01")
+    costs = [cost(Usage(input=10, service="ultrafast"), "openai", "gpt-6.2-sol", at) for at in (day - 1, day)]
+    assert [one and one.nano for one in costs] == [60_000, 120_000]
 
 
 FORM = """

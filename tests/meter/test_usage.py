@@ -126,6 +126,9 @@ def test_absurd_by_addition() -> None:
         ),
         (anthropic(cache_creation=None, service_tier="standard"), Usage(10, 5)),
         (anthropic(service_tier="priority"), Usage(10, 5, service="priority")),
+        (anthropic(service_tier="standard", speed="fast"), Usage(10, 5, service="fast")),
+        (anthropic(service_tier="priority", speed="standard"), Usage(10, 5, service="priority")),
+        (anthropic(speed=["fast"]), Usage(10, 5)),
         (anthropic(iterations=None), Usage(10, 5)),
         (anthropic(iterations=[anthropic()]), Usage(10, 5)),
         (anthropic(iterations=[anthropic(), anthropic(2, 3, cache_read_input_tokens=4)]), Usage(16, 8, cached=4)),
@@ -241,6 +244,13 @@ GEMINI: list[tuple[Any, Usage | None]] = [
     (gemini(toolUsePromptTokenCount=4, totalTokenCount=19), Usage(14, 5)),
     (gemini(cachedContentTokenCount=4), Usage(10, 5, cached=4)),
     (gemini(totalTokenCount=40), Usage(10, 30)),
+    (gemini(serviceTier="priority"), Usage(10, 5, service="priority")),
+    (gemini(serviceTier="FLEX"), Usage(10, 5, service="flex")),
+    (gemini(serviceTier="standard"), Usage(10, 5)),
+    (gemini(trafficType="ON_DEMAND"), Usage(10, 5)),
+    (gemini(trafficType="ON_DEMAND_PRIORITY"), Usage(10, 5, service="priority")),
+    (gemini(trafficType="ON_DEMAND_FLEX"), Usage(10, 5, service="flex")),
+    (gemini(trafficType=["ON_DEMAND_FLEX"]), Usage(10, 5)),
     ({"promptTokenCount": 10, "totalTokenCount": 10}, Usage(10, 0)),
     ({"promptTokenCount": 10, "totalTokenCount": 12}, Usage(10, 2)),
     (gemini(totalTokenCount=14), Usage(10, 5, estimated=True)),
@@ -276,7 +286,7 @@ def test_embeddings_have_no_output() -> None:
 def test_gemini_figures_are_named_as_the_sdk_names_them() -> None:
     known = {field.alias for field in GenerateContentResponseUsageMetadata.model_fields.values()}
     read = {"promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount"}
-    assert read | {"cachedContentTokenCount", "totalTokenCount"} <= known
+    assert read | {"cachedContentTokenCount", "totalTokenCount", "trafficType"} <= known
 
 
 @given(st.dictionaries(st.sampled_from(sorted(gemini(thoughtsTokenCount=1, totalTokenCount=1))), st.integers(-5, 50)))

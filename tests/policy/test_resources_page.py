@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -13,16 +11,17 @@ import pytest
 from msgspec import Struct
 
 from sekimori.dialects.fields import CAPABILITIES
-from sekimori.meter.prices import priced
 from sekimori.policy.checks import check
 from sekimori.policy.decide import STATEFUL
 from sekimori.policy.documents import Documents, parse
 from sekimori.policy.kinds import KINDS, Part, Provider, Route, Tenant, identity
 from sekimori.upstream.catalog import ENTRIES
+from tests.meter.price_page import table
 
 DOCS = Path(__file__).parents[2] / "docs"
 RESOURCES = (DOCS / "resources.md").read_text(encoding="utf-8")
 PROVIDERS = (DOCS / "providers.md").read_text(encoding="utf-8")
+PRICES = (DOCS / "prices.md").read_text(encoding="utf-8")
 
 
 def section(kind: str) -> str:
@@ -119,20 +118,10 @@ def test_the_providers_examples_fit_together(example: bytes) -> None:
     assert check(Documents(parse(example, "docs/providers.md"))) == []
 
 
-def test_the_price_page_is_the_table() -> None:
-    """A row for each model, tier and service; `holds` says for which calls where not for all."""
-    pattern = r"^\| `(\w+)` \| `(.+?)` \| (.*?) ?\| (.+?) \| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$"
-    rows = re.findall(pattern, PROVIDERS, re.MULTILINE)
-    told = [(c, m, holds, *(int(Decimal(n) * 10**9) for n in figures)) for c, m, holds, *figures in rows]
-    listed = []
-    for catalog, model, rate in priced():
-        begins = [f"from {date.fromordinal(rate.begins + _EPOCH)}"] if rate.begins else []
-        for service, tiers in [("", rate.tiers), *rate.services]:
-            for one in tiers:
-                holds = [*begins, *([service] if service else []), *([f"above {one.above}"] if one.above else [])]
-                figures = (one.input, one.cached, one.cache_write, one.cache_write_hour, one.output)
-                listed.append((catalog, model, ", ".join(holds), *figures))
-    assert told == listed
+def test_the_prices_example_holds() -> None:
+    (example,) = examples(PRICES)
+    assert check(Documents(parse(example, "docs/prices.md"))) == []
 
 
-_EPOCH = date(1970, 1, 1).toordinal()
+def test_the_table_of_the_prices_page_is_what_is_shipped() -> None:
+    assert PRICES.endswith("\n\n" + table()), "python -m tests.meter.price_page writes it"

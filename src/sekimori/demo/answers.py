@@ -110,7 +110,7 @@ def streamed(world: World, step: Step) -> None:
         usages = [openai_tokens(chunk.usage) for chunk in chunks if chunk.usage is not None]
         told[agent] = len(usages)
         record = answered(agent, "openai SDK", pieces, raw.headers, usages[0] if usages else None)
-        world.tally(agent, KEYS[agent][1], usages[0] if usages else settled_tokens(world, record))
+        world.tally(agent, KEYS[agent][1], usages[0] if usages else settled_tokens(world, agent, record))
 
     step.check(
         "each agent hears the model piece by piece",
@@ -125,9 +125,10 @@ def streamed(world: World, step: Step) -> None:
     )
 
 
-def settled_tokens(world: World, record: str) -> Tokens:
+def settled_tokens(world: World, agent: str, record: str) -> Tokens:
     """What the record says of a call whose caller was not told."""
-    settled = next(entry for entry in world.entries_of_call(record) if entry["kind"] == "Settled")
+    entries = world.entries_of_call(agent.partition("/")[0], record)
+    settled = next(entry for entry in entries if entry["kind"] == "Settled")
     return Tokens(settled["payload"]["usage"]["input"], settled["payload"]["usage"]["output"])
 
 

@@ -1,4 +1,4 @@
-"""The agents' side: the real SDKs of OpenAI and Anthropic, told another base URL and another key, and nothing else.
+"""The agents' side: the SDKs of OpenAI, Anthropic and Google, told another base URL and another key, and nothing else.
 
 Everything that the gateway answers is kept on a tape, heads included, so that it can be searched for keys afterwards.
 Retries are off: where a refusal is the point, the SDK shall not try again on its own.
@@ -7,16 +7,21 @@ Retries are off: where a refusal is the point, the SDK shall not try again on it
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator
 from typing import Any, Final
 
-import httpx2  # what both SDKs are built on
+import httpx2  # what two of the SDKs are built on, and the third takes
 from anthropic import Anthropic
+from google import genai
+from google.genai.types import HttpOptions
 from msgspec import Struct
-from openai import OpenAI
+from openai import AzureOpenAI, OpenAI
 
 TIMEOUT: Final = 60.0
 """Seconds for a call of the demo; the real model answers in two or three."""
+API_VERSION: Final = "2024-06-01"
+"""The dated surface that an Azure caller names; which one its provider is asked at is the contract's matter."""
 
 _PER_CALL: Final = frozenset(
     {
@@ -27,6 +32,10 @@ _PER_CALL: Final = frozenset(
     }
 )
 """Header fields that name the one call: different on every reply, whatever was asked."""
+
+
+_NOBODY: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Trusts no certificate: the demo speaks to loopback in the clear. Reading the usual ones takes 40 ms a client."""
 
 
 class Tape:
@@ -46,6 +55,18 @@ class Tape:
     def anthropic(self, gateway: str, key: str) -> Anthropic:
         """Anthropic's SDK as an agent would use it."""
         return Anthropic(base_url=gateway, api_key=key, max_retries=0, http_client=self.client())
+
+    def azure(self, gateway: str, key: str) -> AzureOpenAI:
+        """The Azure client of OpenAI's SDK: it writes Azure's paths, and sends the key as `api-key`."""
+        return AzureOpenAI(
+            azure_endpoint=gateway, api_key=key, api_version=API_VERSION, max_retries=0, http_client=self.client()
+        )
+
+    def gemini(self, gateway: str, key: str) -> genai.Client:
+        """Google's SDK. Hold what is returned while it calls: one that nobody holds closes its connection."""
+        options = HttpOptions(base_url=gateway, httpx_client=self.client())
+        # Said, for the environment could make it ask for Vertex AI; its retries are off unless asked for.
+        return genai.Client(api_key=key, vertexai=False, http_options=options)
 
     def post(self, url: str, key: str, body: dict[str, Any]) -> Seen:
         """A reply exactly as it came, for comparison."""
@@ -83,7 +104,7 @@ class Seen(Struct, frozen=True):
 class _Taped(httpx2.BaseTransport):
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
-        self._inner = httpx2.HTTPTransport(trust_env=False)
+        self._inner = httpx2.HTTPTransport(trust_env=False, verify=_NOBODY)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         response = self._inner.handle_request(request)

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from sekimori.demo.model import free_port
+from sekimori.demo.tied import tied
 
 STARTUP_LIMIT: Final = 30.0
 COMMAND_LIMIT: Final = 60.0
@@ -42,13 +43,13 @@ def environment() -> dict[str, str]:
 
 
 class Process:
-    """A process of ours that answers HTTP on loopback once it is up."""
+    """A process of ours that answers HTTP on loopback once it is up. It does not outlive the thread that starts it."""
 
     def __init__(self, command: list[str], health: str, log: Path) -> None:
         self.log = log
         with log.open("ab") as sink:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-                command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=environment()
+                tied(command), stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=environment()
             )
         until = time.monotonic() + STARTUP_LIMIT
         while not answers(health):

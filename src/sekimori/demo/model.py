@@ -1,8 +1,7 @@
 """A small language model behind an HTTP server of its own process (llama.cpp, SmolLM2-135M; both from wheels).
 
 It speaks the OpenAI and the Anthropic dialect and stands in for a provider in the demo and in the tests: real words,
-real token counts, real streams. `python -m sekimori.demo.model PORT` serves until its standard input closes, so a
-parent that dies takes it along.
+real token counts, real streams. `python -m sekimori.demo.model PORT` serves until its standard input closes.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from sekimori.demo.tied import tied
 
 STARTUP_LIMIT: Final = 60.0
 MODEL_NAME: Final = "smollm2"
@@ -58,7 +59,7 @@ def model_server(log: Path) -> Iterator[str]:
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     with log.open("wb") as sink:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "sekimori.demo.model", str(port)],
+            tied([sys.executable, "-m", "sekimori.demo.model", str(port)]),
             stdin=subprocess.PIPE,
             stdout=sink,
             stderr=subprocess.STDOUT,

@@ -23,6 +23,8 @@ INPUT_NANO: Final = int(Decimal(cast.INPUT_PRICE) * 1000)
 OUTPUT_NANO: Final = int(Decimal(cast.OUTPUT_PRICE) * 1000)
 """10^-9 dollars per token: a thousandth of dollars per million."""
 PRICED: Final = (cast.ACME_CLAUDE, cast.OPERATOR_OPENAI)
+COUNTED: Final = {"requests": "uses", "input": "input", "output": "output"}
+"""What the sandbox provider counts -> what the report calls it."""
 BREAK_AFTER: Final = 5
 """Pieces of the stream after which the server is killed."""
 LONG_STORY: Final = "Write a long story about a lighthouse."
@@ -34,11 +36,14 @@ def usage(world: World, step: Step) -> None:
     seen: Counter[tuple[str, str, str]] = Counter()
     priced: dict[str, int] = {}
     due: dict[str, int] = {}
+    due_there: Counter[tuple[str, str]] = Counter()
+    """What the sandbox provider must have seen: hops that gave way to another are requests, too."""
     for line in sorted(lines, key=lambda line: (line["tenant"], line["agent"], line["key"])):
         at = (f"{line['tenant']}/{line['agent']}", line["key"])
         seen[*at, "calls"] += line["answered"]
         seen[*at, "input"] += line["input"]
         seen[*at, "output"] += line["output"]
+        due_there.update({(line["key"], there): line[here] for there, here in COUNTED.items()})
         cost = f"{line['cost_nano'] // 10**9}.{line['cost_nano'] % 10**9:09d}"
         cost = "no price known" if line["unpriced"] else cost
         if line["key"] in PRICED:
@@ -46,11 +51,17 @@ def usage(world: World, step: Step) -> None:
             due[line["key"]] = line["input"] * INPUT_NANO + line["output"] * OUTPUT_NANO
         step.row(line["tenant"], line["agent"], line["key"], line["uses"], line["input"], line["output"], cost)
     step.check(
-        "every call and token that the SDKs were told of is in the report, by agent and by key, and no other",
+        "every call and token that the SDKs were told of is in the report, and no other",
         {" ".join(at): count for at, count in sorted(seen.items()) if count},
         {" ".join(at): count for at, count in sorted(world.used.items()) if count},
     )
     step.check("costs are tokens times the agreed price, exact to 10^-9 dollars", priced, due)
+    totals = world.sandbox_totals()
+    step.check(
+        f"the sandbox provider's own count says the same of its {len(cast.AT_SANDBOX)} keys, in requests and tokens",
+        {key: {name: total[name] for name in COUNTED} for key, total in totals.items()},
+        {key: {name: due_there[key, name] for name in COUNTED} for key in cast.AT_SANDBOX},
+    )
 
 
 def crash(world: World, step: Step) -> None:
@@ -85,7 +96,7 @@ def crash(world: World, step: Step) -> None:
     with world.show.working("starting the server again"):
         deployment.serve()
     step.row("the same home is served again", f"ready after {time.monotonic() - began:.1f} s")
-    entries = world.entries_of_call(record)
+    entries = world.entries_of_call("acme", record)
     settled = next((entry for entry in entries if entry["kind"] == "Settled"), None)
     outcome = settled["payload"]["outcome"] if settled is not None else None
     step.row("its ledger, of the broken call", ", ".join(_kinds(entries)))
@@ -164,13 +175,14 @@ def sweep(world: World, step: Step) -> None:
         "what the commands printed": "".join(world.said).encode(),
     }
     api_keys = [*world.api_keys.values(), *world.other_api_keys]
-    keys = [*world.secrets.values(), *api_keys]
+    provider_keys = [*world.secrets.values(), *(secret for former in world.former.values() for secret in former)]
+    keys = [*provider_keys, *api_keys]
     counts: dict[str, object] = {}
     for place, data in places.items():
         counts[place] = len(found(data, keys)) if data else "nothing was written"
         step.row(place, f"{len(data):,}", counts[place])
     step.check(
-        f"{len(world.secrets)} provider keys and {len(api_keys)} API keys, in 5 spellings each, stand nowhere",
+        f"{len(provider_keys)} provider keys and {len(api_keys)} API keys, in 5 spellings each, stand nowhere",
         counts,
         dict.fromkeys(places, 0),
     )

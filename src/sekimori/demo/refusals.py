@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import time
+from collections.abc import Callable
+from typing import Any, Final
 
 import anthropic
 import openai
@@ -11,7 +15,17 @@ from sekimori.demo import cast
 from sekimori.demo.answers import QUESTION
 from sekimori.demo.clients import Seen
 from sekimori.demo.show import Step, excerpt
-from sekimori.demo.world import World, openai_tokens, recorded
+from sekimori.demo.world import World, anthropic_tokens, openai_tokens, recorded, responses_tokens
+
+ROOM: Final = 150
+"""Tokens that acme/y is given on top of what it has used today: enough for a few calls."""
+KEY_PER_MINUTE: Final = 200
+"""Tokens that acme's key for Claude may serve in any minute, while the step lasts."""
+SHORT: Final[Any] = {"model": "smollm2", "max_tokens": 12, "messages": [{"role": "user", "content": QUESTION}]}
+"""What both agents ask until they are refused, in either dialect."""
+AMPLE: Final = 1_000_000
+AT_MOST: Final = 15
+"""Calls after which a budget that has not refused one is taken not to bite."""
 
 
 def not_allowed(world: World, step: Step) -> None:
@@ -73,6 +87,56 @@ def foreign(world: World, step: Step) -> None:
         step.holds("acme/x is refused", False, expected="anthropic.NotFoundError", seen="an answer")
 
 
+def foreign_response(world: World, step: Step) -> None:
+    step.table("agent", "goes on from", "is answered", wide="is answered")
+    responses = world.openai("acme/y").responses
+    raw = responses.with_raw_response.create(
+        model=cast.STORING_MODEL, input="Order 1714 is for Ada.", store=True, max_output_tokens=50
+    )
+    stored = raw.parse()
+    world.tally("acme/y", cast.ACME_OPENAI, responses_tokens(stored.usage))
+    step.row("acme/y", "nothing", f"a response that its provider keeps, {stored.id[:18]}…")
+    step.check("acme/y has a response kept, with its client's own key", raw.headers["x-sekimori-key"], cast.ACME_OPENAI)
+
+    # As long as the other, so that not even the length of a reply may differ.
+    nobodys = stored.id[: -len("0" * 16)] + secrets.token_hex(8)
+    before = world.sandbox_calls(cast.GLOBEX_PRACTICE)
+
+    def named(id: str) -> Seen:
+        ask = {"model": cast.SANDBOX, "input": "Who is it for?", "previous_response_id": id}
+        return world.tape.post(f"{world.deployment.url}/v1/responses", world.api_keys["globex/z"], ask)
+
+    theirs, never = named(stored.id), named(nobodys)
+    said = theirs.json()["error"]
+    step.row("globex/z", "acme's response", f"{theirs.status} {said['code']}")
+    step.row("globex/z", "an id that never was", f"{never.status} {never.json()['error']['code']}")
+    step.check(
+        "globex/z may have responses kept, too, and gets the same headers and bytes but for the id",
+        theirs.without(stored.id),
+        never.without(nobodys),
+    )
+    try:
+        world.openai("globex/z").responses.create(
+            model=cast.SANDBOX, input="Who is it for?", previous_response_id=stored.id
+        )
+    except openai.BadRequestError as error:
+        step.check("the openai SDK raises its BadRequestError", error.code, "previous_response_not_found")
+    else:
+        step.holds("globex/z is refused", False, expected="openai.BadRequestError", seen="an answer")
+    step.check("no provider was asked", world.sandbox_calls(cast.GLOBEX_PRACTICE), before)
+
+    following = responses.create(model=cast.STORING_MODEL, input="Who is it for?", previous_response_id=stored.id)
+    world.tally("acme/y", cast.ACME_OPENAI, responses_tokens(following.usage))
+    heard = following.output_text.partition(" It received ")[2].partition(";")[0]
+    step.row("acme/y", "its own response", excerpt(heard))
+    step.holds(
+        "acme/y goes on from it: its provider has all three messages",
+        "3 messages" in following.output_text,
+        expected="3 messages",
+        seen=following.output_text,
+    )
+
+
 def rate_limit(world: World, step: Step) -> None:
     step.table("agent", "made in the last 60 s", "then", "Retry-After", "x-ratelimit-limit-requests", wide="then")
     client = world.openai("globex/z")
@@ -113,6 +177,111 @@ def rate_limit(world: World, step: Step) -> None:
     )
     world.tally("acme/y", cast.OPERATOR_OPENAI, openai_tokens(reply.usage))
     step.check("the other client is not slowed: acme/y is answered", reply.object, "chat.completion")
+
+
+def budget(world: World, step: Step) -> None:
+    step.table("budget of", "tokens", "answered", "then the SDK raises", "it opens", wide="tokens")
+    used = _used_today(world, "y")
+    world.apply("budgets.yaml", cast.budgets(used + ROOM, KEY_PER_MINUTE))
+    spent = _of_an_agent(world, step, used)
+    step.check(
+        "the budget balances: by the record, acme/y has used what the SDK was told, to the token",
+        _used_today(world, "y"),
+        used + spent,
+    )
+    _of_a_key(world, step)
+    world.apply("budgets.yaml", cast.budgets(AMPLE, AMPLE))
+    reply = world.openai("acme/y").chat.completions.create(**SHORT)
+    world.tally("acme/y", cast.OPERATOR_OPENAI, openai_tokens(reply.usage))
+    step.check("a raised budget holds at once: acme/y is answered", reply.object, "chat.completion")
+
+
+def _of_an_agent(world: World, step: Step, before: int) -> int:
+    """acme/y calls until its day's budget is spent; returns the tokens that it used here."""
+    client = world.openai("acme/y")
+
+    def call() -> int:
+        tokens = openai_tokens(client.chat.completions.create(**SHORT, temperature=0).usage)
+        world.tally("acme/y", cast.OPERATOR_OPENAI, tokens)
+        return tokens.input + tokens.output
+
+    used, refused = _until_refused(call, openai.RateLimitError)
+    if refused is None:
+        step.holds("the budget bites", False, expected="openai.RateLimitError", seen=f"{len(used)} answers")
+    error = refused.response.json()["error"]
+    opens = re.search(r"\d{4}-\d\d-\d\dT00:00:00Z", error["message"])
+    asked = re.search(r"this call may use (\d+) tokens", error["message"])
+    most, left = int(asked[1]) if asked else 0, ROOM - sum(used)
+    step.row(
+        "acme/y",
+        f"{before + ROOM} a day, {before} used",
+        len(used),
+        f"{type(refused).__name__} ({refused.status_code})",
+        opens[0] if opens else "",
+    )
+    step.holds(
+        f"acme/y had {ROOM} tokens left; its call {len(used) + 1} is the first that may use more: {most} > {left}",
+        bool(used) and left < most <= left + used[-1],
+        expected=f"refused as soon as less than {most} tokens are left",
+        seen=f"{left} left after calls that used {used}",
+    )
+    step.check(
+        "429 budget_exhausted, in the dialect's own shape: it names the day and says not to retry",
+        (error["type"], error["code"], bool(opens), refused.response.headers.get("x-should-retry")),
+        ("rate_limit_error", "budget_exhausted", True, "false"),
+    )
+    return sum(used)
+
+
+def _of_a_key(world: World, step: Step) -> None:
+    """acme/x calls until its client's key has served what it may in a minute."""
+    client = world.anthropic("acme/x")
+
+    def call() -> int:
+        tokens = anthropic_tokens(client.messages.create(**SHORT).usage)
+        world.tally("acme/x", cast.ACME_CLAUDE, tokens)
+        return tokens.input + tokens.output
+
+    used, refused = _until_refused(call, anthropic.RateLimitError)
+    if refused is None:
+        step.holds("the key's budget bites", False, expected="anthropic.RateLimitError", seen=f"{len(used)} answers")
+    wait = refused.response.headers.get("retry-after", "")
+    step.row(
+        cast.ACME_CLAUDE,
+        f"{KEY_PER_MINUTE} a minute",
+        len(used),
+        f"{type(refused).__name__} ({refused.status_code})",
+        f"Retry-After: {wait}",
+    )
+    step.check(
+        "429 in the Anthropic dialect, for a key's budget in any minute",
+        refused.response.json()["error"]["type"],
+        "rate_limit_error",
+    )
+    step.holds(
+        "that one is worth waiting for: Retry-After says how long",
+        wait.isdigit() and 0 < int(wait) <= 61,
+        expected="1 to 61 seconds in Retry-After",
+        seen=repr(wait),
+    )
+
+
+def _until_refused(call: Callable[[], int], refusal: type[Exception]) -> tuple[list[int], Any]:
+    """Call until it is refused: the tokens of each call, and the refusal; None where AT_MOST calls were answered."""
+    used: list[int] = []
+    for _ in range(AT_MOST):
+        try:
+            used.append(call())
+        except refusal as refused:
+            return used, refused
+    return used, None
+
+
+def _used_today(world: World, agent: str) -> int:
+    """Tokens of an agent of acme in this UTC day, by the record."""
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    lines = world.json("usage", "--by", "agent", "--tenant", "acme", "--since", today)
+    return sum(line["input"] + line["output"] for line in lines if line["agent"] == agent)
 
 
 def revoked(world: World, step: Step) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import shlex
 import shutil
@@ -9,8 +10,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -24,23 +28,28 @@ from sekimori.demo.show import Show, Step, Surprise
 if TYPE_CHECKING:
     from sekimori.demo.world import World
 
+STEPS: Final = 18
+SDKS: Final = {"openai": "openai", "anthropic": "anthropic", "google-genai": "google.genai"}
+"""Package -> the module that it brings."""
+TERMINALS: Final = 4
+"""Commands that are typed at once where their order says nothing."""
 TAIL: Final = 1500
 """Characters of the server's log that are shown when something fails."""
 
 INTRODUCTION: Final = (
     "Sekimori stands between AI agents and the providers of their models. It decides whose key pays for a call, "
     "records the call before a byte leaves, and hands no agent a provider key. Here it serves two clients and three "
-    "agents, through the real OpenAI and Anthropic SDKs, with a real (small) language model behind it. Nothing leaves "
-    "this machine."
+    "agents, through the real SDKs of OpenAI, Anthropic and Google, with a real (small) language model and a sandbox "
+    "provider behind it. Nothing leaves this machine."
 )
 
 
 def run(*, serve: bool, keep: bool, as_json: bool) -> int:
     """As `sekimori.demo.run`."""
-    show = Show(as_json=as_json, steps=13)
-    for needed in ("openai", "anthropic"):
-        if importlib.util.find_spec(needed) is None:
-            why = f"The SDK `{needed}` is not installed: `make setup` installs it (requirements/develop.txt)."
+    show = Show(as_json=as_json, steps=STEPS)
+    for package, module in SDKS.items():
+        if not _found(module):
+            why = f"The SDK `{package}` is not installed: `make setup` installs it (requirements/develop.txt)."
             return _unable(show, why)
     # SIGINT, too: who is started in the background of a shell script inherits that it is ignored.
     previous = {number: signal.signal(number, _interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -78,6 +87,13 @@ def run(*, serve: bool, keep: bool, as_json: bool) -> int:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package above it
+        return False
+
+
 def _interrupted(number: int, frame: FrameType | None) -> None:
     """Ends the demo: what was started is stopped, what was made is removed."""
     raise KeyboardInterrupt
@@ -100,14 +116,15 @@ def _say_log(show: Show, folder: Path, keep: bool) -> None:
 def _raise_curtain(show: Show, folder: Path, stack: ExitStack) -> World:
     """Start what stands behind the demo. What the steps have to show begins afterwards."""
     show.text(INTRODUCTION)
-    with show.working("loading the SDKs"):
-        from sekimori.demo.world import World  # imports both SDKs, which takes seconds
-
+    # Loading the SDKs takes seconds, which the model needs to start, too. An error of it comes again below.
+    threading.Thread(target=importlib.import_module, args=("sekimori.demo.world",)).start()
     with show.working("starting the language model (SmolLM2, 135 million parameters, on this machine's CPU)"):
         model_url = stack.enter_context(model_server(folder / "model.log"))
     deployment = stack.enter_context(Deployment(folder))
     with show.working("starting the sandbox provider"):
         deployment.serve_sandbox()
+    with show.working("loading the SDKs"):
+        from sekimori.demo.world import World  # waits for the thread
     return World(deployment, show, cast.make_secrets(), model_url)
 
 
@@ -128,12 +145,15 @@ def _build(world: World, step: Step) -> None:
     )
     said = world.run("apply", "-f", str(documents))
     step.row("sekimori apply -f documents.yaml", said.strip().splitlines()[-1])
-    for path, secret in world.secrets.items():
-        world.run("key", "put", path, stdin=secret + "\n")
-    step.row(f"sekimori key put ({len(world.secrets)} times)", ", ".join(sorted(world.secrets)))
-    for tenant, agent in cast.AGENTS:
+    with ThreadPoolExecutor(TERMINALS) as typing:
+        with world.show.working("sekimori key"):
+            world.said += typing.map(
+                lambda put: deployment.run("key", "put", put[0], stdin=put[1] + "\n"), world.secrets.items()
+            )
         with world.show.working("sekimori apikey"):
-            _, world.api_keys[f"{tenant}/{agent}"] = deployment.issue(tenant, agent)
+            issued = list(typing.map(lambda agent: deployment.issue(*agent)[1], cast.AGENTS))
+    world.api_keys.update({"/".join(agent): key for agent, key in zip(cast.AGENTS, issued, strict=True)})
+    step.row(f"sekimori key put ({len(world.secrets)} times)", _by_owner(world.secrets))
     step.row(f"sekimori apikey issue ({len(cast.AGENTS)} times)", ", ".join(world.api_keys))
     exported = deployment.folder / "exported.yaml"
     exported.write_text(world.run("export"), encoding="utf-8")
@@ -144,12 +164,22 @@ def _build(world: World, step: Step) -> None:
     )
 
 
+def _by_owner(paths: Iterable[str]) -> str:
+    """Paths of keys in short: `clients/acme: claude, gemini; operator: openai`."""
+    owners: defaultdict[str, list[str]] = defaultdict(list)
+    for path in sorted(paths):
+        owner, _, name = path.rpartition("/")
+        owners[owner].append(name)
+    return "; ".join(f"{owner}: {', '.join(names)}" for owner, names in owners.items())
+
+
 def _play(world: World) -> None:
     import anthropic
     import httpx2
     import openai
+    from google.genai.errors import APIError
 
-    from sekimori.demo import answers, proofs, refusals
+    from sekimori.demo import answers, proofs, providers, refusals
 
     steps: list[tuple[Callable[[World, Step], None], str, str]] = [
         (
@@ -168,6 +198,16 @@ def _play(world: World) -> None:
             "Words arrive as the model finds them; only the last event waits for the record.",
         ),
         (
+            providers.azure,
+            "Azure's client, and a contract at Azure",
+            "globex/z changes AzureOpenAI's endpoint and key, and nothing else. The sandbox plays its Azure.",
+        ),
+        (
+            providers.gemini,
+            "Google's SDK",
+            "acme/x changes google-genai's base URL and key, and nothing else. The sandbox plays Google.",
+        ),
+        (
             answers.tools,
             "Tool calls",
             "They pass in both dialects. The sandbox provider answers here: so small a model uses no tools.",
@@ -176,6 +216,11 @@ def _play(world: World) -> None:
             answers.fallback,
             "Fallback, and where policy forbids it",
             "Both clients' keys are over their limit. The operator's steps in for acme, and never for globex.",
+        ),
+        (
+            providers.pair,
+            "Two keys by weight, and one that rests",
+            "A document gives acme/x a second key at Google; rotated, that key is over its limit there.",
         ),
         (
             refusals.not_allowed,
@@ -188,9 +233,19 @@ def _play(world: World) -> None:
             "acme learns nothing of globex: it is answered exactly as for a model that no one has.",
         ),
         (
+            refusals.foreign_response,
+            "A response that only another client has",
+            "A response that acme's provider keeps is there for acme alone: globex is told that it never was.",
+        ),
+        (
             refusals.rate_limit,
             "A rate limit",
             f"globex/z may make {cast.PER_MINUTE} requests in any 60 seconds; no client slows another.",
+        ),
+        (
+            refusals.budget,
+            "A budget that bites",
+            "Tokens are reserved before a call and settled after it: what may not fit in what is left is refused.",
         ),
         (
             refusals.revoked,
@@ -224,7 +279,7 @@ def _play(world: World) -> None:
             try:
                 with world.show.working(f"{step.number}/{len(steps)} {title}"):
                     play(world, step)
-            except (openai.OpenAIError, anthropic.AnthropicError, httpx2.HTTPError) as error:
+            except (openai.OpenAIError, anthropic.AnthropicError, APIError, httpx2.HTTPError) as error:
                 raise Surprise(
                     "every call of this step ends as it should", "no error of an SDK", _told(error)
                 ) from error

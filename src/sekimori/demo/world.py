@@ -9,8 +9,9 @@ from collections import Counter, defaultdict
 from typing import Any, Final
 
 from anthropic import Anthropic
+from google import genai
 from msgspec import Struct
-from openai import OpenAI
+from openai import AzureOpenAI, OpenAI
 
 from sekimori.demo.clients import Tape
 from sekimori.demo.deployment import Deployment
@@ -43,6 +44,8 @@ class World:
         """What the product's commands printed, but for the one line that shows a new API key."""
         self.api_keys: dict[str, str] = {}
         """Agent -> its API key."""
+        self.former: defaultdict[str, list[str]] = defaultdict(list)
+        """Key path -> the secrets that stood there before; the sweep looks for them too."""
         self.other_api_keys: list[str] = []
         """Further API keys that were issued; the sweep looks for them too."""
         self.used: Counter[tuple[str, str, str]] = Counter()
@@ -64,6 +67,18 @@ class World:
         self.said.append(str(found))
         return found
 
+    def apply(self, name: str, documents: str) -> None:
+        """Change the policy: `sekimori apply -f NAME`."""
+        file = self.deployment.folder / name
+        file.write_text(documents, encoding="utf-8")
+        self.run("apply", "-f", str(file))
+
+    def rotate(self, path: str, secret: str) -> None:
+        """`sekimori key rotate PATH`."""
+        self.run("key", "rotate", path, stdin=secret + "\n")
+        self.former[path].append(self.secrets[path])
+        self.secrets[path] = secret
+
     # The agents.
 
     def openai(self, agent: str) -> OpenAI:
@@ -71,6 +86,12 @@ class World:
 
     def anthropic(self, agent: str) -> Anthropic:
         return self.tape.anthropic(self.deployment.url, self.api_keys[agent])
+
+    def azure(self, agent: str) -> AzureOpenAI:
+        return self.tape.azure(self.deployment.url, self.api_keys[agent])
+
+    def gemini(self, agent: str) -> genai.Client:
+        return self.tape.gemini(self.deployment.url, self.api_keys[agent])
 
     def made_since(self, agent: str, instant: float) -> int:
         """How many of the agent's calls ended after an instant of the monotonic clock."""
@@ -84,18 +105,38 @@ class World:
             self.used[agent, key, "input"] += tokens.input
             self.used[agent, key, "output"] += tokens.output
 
-    def entries_of_call(self, record: str) -> list[dict[str, Any]]:
-        """The ledger's entries of the call to which an entry belongs, oldest first."""
-        [entry] = self.json("ledger", "show", record)
-        entries: list[dict[str, Any]] = self.json("ledger", "show", "--log", entry["log"], "--last", "100")
-        return [other for other in entries if other["leaf"]["call"] == entry["leaf"]["call"]]
+    def entries_of_call(self, tenant: str, record: str) -> list[dict[str, Any]]:
+        """The ledger's entries of the tenant's call to which an entry of just now belongs, oldest first."""
+        entries: list[dict[str, Any]] = self.json("ledger", "show", "--log", tenant, "--last", "100")
+        calls = {entry["leaf"]["call"] for entry in entries if entry["leaf"]["id"] == record}
+        return [entry for entry in entries if entry["leaf"]["call"] in calls]
 
     # The sandbox provider.
 
+    def sandbox_totals(self) -> dict[str, Counter[str]]:
+        """Key path -> what the sandbox provider has seen with its secrets, by its own count: `requests`, `input` …
+
+        What it has seen with keys that are not ours stands under an empty path.
+        """
+        paths = {
+            fingerprint(secret): path
+            for path, current in self.secrets.items()
+            for secret in (current, *self.former[path])
+        }
+        totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for key, total in self.tape.get(f"{self.deployment.sandbox_url}/sandbox/totals").json()["keys"].items():
+            totals[paths.get(key, "")].update(total)
+        return totals
+
     def sandbox_calls(self, path: str) -> int:
-        """How many requests the sandbox provider has seen with the key of this path; by its own count."""
-        totals = self.tape.get(f"{self.deployment.sandbox_url}/sandbox/totals").json()
-        return int(totals["keys"].get(fingerprint(self.secrets[path]), {}).get("requests", 0))
+        """How many requests the sandbox provider has seen with the key of this path."""
+        return self.sandbox_totals()[path]["requests"]
+
+    def sandbox_last(self, path: str) -> dict[str, Any]:
+        """The last request that it has seen with the key of this path: `method`, `target`, `headers` …"""
+        name = fingerprint(self.secrets[path])
+        last: dict[str, Any] = self.tape.get(f"{self.deployment.sandbox_url}/sandbox/last/{name}").json()
+        return last
 
 
 def fingerprint(secret: str) -> str:
@@ -110,6 +151,14 @@ def openai_tokens(usage: Any) -> Tokens:
 def anthropic_tokens(usage: Any) -> Tokens:
     cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
     return Tokens(usage.input_tokens + cached, usage.output_tokens)
+
+
+def gemini_tokens(usage: Any) -> Tokens:
+    return Tokens(usage.prompt_token_count, usage.candidates_token_count + (usage.thoughts_token_count or 0))
+
+
+def responses_tokens(usage: Any) -> Tokens:
+    return Tokens(usage.input_tokens, usage.output_tokens)
 
 
 def recorded(step: Step, what: str, headers: Any) -> str:

@@ -68,6 +68,7 @@ _FIGURES: Final = (
     "cache_creation_input_tokens",
     "cache_creation",
     "service_tier",
+    "speed",
     "output_tokens_details",
     "iterations",
 )

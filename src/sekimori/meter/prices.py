@@ -1,8 +1,8 @@
 """What a call cost: the provider's price times the provider's own token figures, nothing added.
 
-Prices are data (prices.toml beside this file), each with the date and the page it was read in; the Operator document
-replaces or adds entries. A model without a price has no cost, never a guessed one. All figures are integers, so sums
-reconcile exactly: charges are nano-USD (10^-9 US dollars) per million tokens, costs are nano-USD.
+Prices are data (prices.toml and prices_listed.toml beside this file), each with its page and date; the Operator
+document replaces or adds entries. A model without a price has no cost, never a guessed one. All figures are integers,
+so sums reconcile exactly: charges are nano-USD (10^-9 US dollars) per million tokens, costs are nano-USD.
 
 A price may depend on the length of the prompt (`tiers`), on the service tier that the provider says it served with
 (`services`), and on the day (`from`). So a cost follows from a record alone: usage, model and time stand in it.
@@ -11,9 +11,10 @@ A price may depend on the length of the prompt (`tiers`), on the service tier th
 from __future__ import annotations
 
 import datetime
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 from types import MappingProxyType
@@ -102,6 +103,8 @@ Rates = Mapping[tuple[str, str], tuple[Rate, ...]]
 
 NO_RATES: Final[Rates] = MappingProxyType({})
 
+_FILES: Final = ("prices.toml", "prices_listed.toml")
+
 
 def rate(
     *,
@@ -140,7 +143,7 @@ def rate(
         raise ValueError("a service tier is named twice")
     return Rate(
         tiers=_tiers(figures, tiers),
-        source=f"{source} ({date})",
+        source=sys.intern(f"{source} ({date})"),
         services=tuple(named),
         begins=day_of(begins) if begins else 0,
     )
@@ -172,6 +175,7 @@ def _charges(figures: Mapping[str, Any]) -> Charges:
     )
 
 
+@lru_cache(maxsize=1024)  # a table holds few figures many times: they are one object each
 def nano(dollars: str) -> int:
     """Nano-USD of a decimal number of US dollars, exactly. Raises ValueError where that is not a whole number."""
     whole, _, fraction = dollars.partition(".")
@@ -210,7 +214,9 @@ def table(rates: Iterable[tuple[str, str, Rate]]) -> Rates:
 def read(text: str) -> Rates:
     """A table in the form of prices.toml, which says what may stand in it. Raises ValueError, TypeError, KeyError."""
     rows = []
-    for entry in tomllib.loads(text)["price"]:
+    # An entry at a time: what a parser makes of the whole would take more memory than all that is kept of it.
+    for block in text.split("[[price]]")[1:]:
+        entry = tomllib.loads(block)
         catalog, models = entry.pop("catalog"), entry.pop("models")
         made = rate(begins=entry.pop("from", ""), **entry)
         rows += [(catalog, model, made) for model in models]
@@ -219,8 +225,10 @@ def read(text: str) -> Rates:
 
 @cache
 def built_in() -> Rates:
-    """The table that is shipped."""
-    return read(resources.files("sekimori.meter").joinpath("prices.toml").read_text(encoding="utf-8"))
+    """The table that is shipped: what was read at a provider's own site comes before what was taken from a list."""
+    files = resources.files("sekimori.meter")
+    own, listed = (read(files.joinpath(name).read_text(encoding="utf-8")) for name in _FILES)
+    return MappingProxyType({**listed, **own})
 
 
 def price(catalog: str, model: str, day: int, overrides: Rates = NO_RATES) -> Rate | None:

@@ -129,7 +129,9 @@ def _anthropic(figures: dict[str, Any]) -> Usage | None:
         cache_write_hour=_part(figures, "cache_creation").get("ephemeral_1h_input_tokens"),
     )
     details.cached, details.cache_write = cached, written
-    return details.usage(fresh + cached + written, output, service_of(figures.get("service_tier")))
+    # Fast mode is a speed of its own beside the service tier, and what is charged for.
+    service = "fast" if figures.get("speed") == "fast" else service_of(figures.get("service_tier"))
+    return details.usage(fresh + cached + written, output, service)
 
 
 _OUTPUT: Final = frozenset({"candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount"})
@@ -140,7 +142,8 @@ def of_gemini(figures: Any, *, answers: bool = True) -> Usage | None:
 
     Proto JSON leaves out what is zero, so the prompt must be told and one figure that bounds the output. The prompt
     counts what came from the cache, not what the provider's tools brought in; candidates do not count thoughts. Where
-    the total is more than that, what is billed as output is the rest of it.
+    the total is more than that, what is billed as output is the rest of it. The service tier is `serviceTier` of the
+    Gemini API, or Vertex AI's `trafficType`, where told.
     """
     if type(figures) is not dict or (answers and not _OUTPUT & figures.keys()):
         return None
@@ -161,7 +164,12 @@ def of_gemini(figures: Any, *, answers: bool = True) -> Usage | None:
             details.doubt = True
         else:
             output = known - input_
-    return details.usage(input_, output)
+    return details.usage(input_, output, _gemini_service(figures))
+
+
+def _gemini_service(figures: dict[str, Any]) -> str:
+    told = figures.get("serviceTier", figures.get("trafficType"))
+    return service_of(told.lower().removeprefix("on_demand_")) if type(told) is str else ""
 
 
 class _Details:
@@ -200,7 +208,7 @@ class _Details:
         return Usage(input_, output, cached, written, reasoning, self.doubt, hour, service)
 
 
-USUAL: Final = frozenset({"default", "standard", "auto"})
+USUAL: Final = frozenset({"default", "standard", "auto", "on_demand", "unspecified"})
 """What providers call the service tier that their list prices are for."""
 
 

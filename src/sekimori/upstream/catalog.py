@@ -2,7 +2,7 @@
 
 An entry describes a kind (OpenAI, Azure, any compatible server, the sandbox); a `Provider` document is a contract
 with one of that kind. Adding a provider that differs only in data means adding an entry to upstream/entries.py, its
-prices to meter/prices.toml and its line to docs/providers.md.
+prices to meter/prices.toml (docs/prices.md) and its line to docs/providers.md.
 """
 
 from __future__ import annotations
