@@ -49,6 +49,7 @@ REASONS: Final[dict[str, tuple[int, int]]] = {
     "tokens_limited": (48, 429),
     "budget_unknown": (49, 503),
     "screen_blocked": (50, 400),
+    "guard_busy": (51, 429),
     "upstream_rate_limited": (60, 429),
     "upstream_overloaded": (61, 529),
     "upstream_refused": (62, 400),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ from sekimori.dialects.found import spell
 from sekimori.dialects.texts import Source, Text, Texts
 from sekimori.guard.mask import Masks, Restored
 from sekimori.guard.spans import Detector, find_all, joined, replaced
-from sekimori.guard.stream import Spans
+from sekimori.guard.stream import Spans, Tolerant
 from sekimori.guard.unescape import unescaped
 from sekimori.policy.guards import GuardInput, GuardOutput, Mode, OnFailure, ToxicCheck
 from sekimori.terms import Check, Finding
@@ -270,18 +270,27 @@ def output_spans(tools: Tools, policy: GuardOutput, masks: Masks) -> Spans:
     masking: list[Detector] = [Restored(masks.values)] if masks.values else []
     watching: list[Detector] = []
     blocks = set()
+    failures: dict[str, str] = {}
     for name in OUTPUT:
         mode = getattr(policy, name).mode
         if mode == "off":
             continue
-        (watching if mode in ("shadow", "flag") else masking).extend(made[name]())
+        given = (
+            (watching, True) if mode in ("shadow", "flag") else (masking, getattr(policy, name).on_failure == "open")
+        )
+        given[0].extend(Tolerant(detector, name, failures, open=given[1]) for detector in made[name]())
         if mode == "block":
             blocks.add(name)
-    return Spans(masking, watching, blocks=frozenset(blocks), mask=REDACTED)
+    return Spans(masking, watching, blocks=frozenset(blocks), mask=REDACTED, failures=failures)
 
 
-def output_checks(policy: GuardOutput, spans: Spans, signed: int, media: int) -> list[Check]:
-    """What each check of a reply says, by what was found. `signed` and `media` are characters that it could not read."""
+Status = Literal["ran", "skipped", "failed_open", "failed_closed"]
+
+
+def output_checks(policy: GuardOutput, spans: Spans, signed: int, media: int, tripped: str = "") -> list[Check]:
+    """What each check of a reply says, by what was found. `signed` and `media` are characters that it could not read;
+    `tripped` is the check that failed, and ended the reply.
+    """
     by_check: dict[str, Counter[str]] = {}
     for match in spans.found:
         by_check.setdefault(match.check, Counter())[match.type] += 1
@@ -290,6 +299,10 @@ def output_checks(policy: GuardOutput, spans: Spans, signed: int, media: int) ->
         mode = getattr(policy, name).mode
         if mode == "off":
             checks.append(Check(name, "skipped", reason="off", mode=mode))
+            continue
+        if name in spans.failures:
+            status: Status = "failed_closed" if name == tripped else "failed_open"
+            checks.append(Check(name, status, reason=spans.failures[name], mode=mode))
             continue
         told = by_check.get(name, Counter())
         findings = tuple(Finding(type, count=count) for type, count in told.most_common(MOST_FINDINGS))

@@ -17,7 +17,7 @@ from sekimori.dialects.texts import Texts, edited, edited_within, texts_of, text
 from sekimori.errors import Upstream
 from sekimori.guard.examine import Examined, Tools, examine_input, output_checks, output_spans
 from sekimori.guard.mask import Masks
-from sekimori.guard.stream import Blocked, StreamScreen
+from sekimori.guard.stream import Blocked, StreamScreen, Tripped
 from sekimori.policy.guards import Guarded, Judge
 from sekimori.terms import Ask, Check, Grant, Verdict
 
@@ -139,8 +139,8 @@ class Screen:
                 masked = self._spans.screened(text)
                 if masked is not None:
                     edits.append((text, masked))
-        except Blocked as blocked:
-            return b"", self._said(blocked.match.check)
+        except (Blocked, Tripped) as ended:
+            return b"", self._ended(ended)
         return edited_within(body, edits) if edits else body, self._said("")
 
     def feed(self, events: bytes) -> tuple[bytes, Verdict]:
@@ -150,8 +150,8 @@ class Screen:
         self._bytes += len(events)
         try:
             return self._stream.feed(events), _RUNNING
-        except Blocked as blocked:
-            return b"", self._said(blocked.match.check)
+        except (Blocked, Tripped) as ended:
+            return b"", self._ended(ended)
 
     def end(self, events: bytes) -> tuple[bytes, Verdict]:
         """What is left of a stream, with its last events."""
@@ -160,15 +160,18 @@ class Screen:
         self._bytes += len(events)
         try:
             released = self._stream.end(events)
-        except Blocked as blocked:
-            return b"", self._said(blocked.match.check)
+        except (Blocked, Tripped) as ended:
+            return b"", self._ended(ended)
         return released, self._said("")
 
-    def _said(self, blocked: str) -> Verdict:
+    def _ended(self, ended: Blocked | Tripped) -> Verdict:
+        return self._said(ended.match.check) if isinstance(ended, Blocked) else self._said(ended.check, ended.check)
+
+    def _said(self, blocked: str, tripped: str = "") -> Verdict:
         """The verdict on what was seen of the reply so far."""
         if self._ask.operation in _WORDLESS:
             return _NUMBERS
-        checks = output_checks(self._policy.output, self._spans, self._stream.signed, self._media)
+        checks = output_checks(self._policy.output, self._spans, self._stream.signed, self._media, tripped)
         return _verdict(checks, self._bytes, blocked, self._guards.tools.model)
 
 
@@ -182,7 +185,8 @@ _NUMBERS: Final = Verdict(
 def _verdict(checks: list[Check], size: int, blocked: str, model: str) -> Verdict:
     if blocked:
         by = next(check for check in checks if check.name == blocked)
-        return Verdict(False, tuple(checks), size, f"{blocked}_detected", "block", by.confidence, model=model)
+        reason = f"{blocked}_detected" if by.status == "ran" else f"{blocked}_{by.status}"
+        return Verdict(False, tuple(checks), size, reason, "block", by.confidence, model=model)
     failed = [check for check in checks if check.passed is False]
     action: Literal["allow", "flag", "mask"] = "allow"
     if any(check.mode == "mask" for check in failed):

@@ -47,10 +47,40 @@ class Blocked(Exception):
         self.match = match
 
 
+class Tripped(Exception):
+    """A detector failed, and its check's policy is that nothing passes then."""
+
+    def __init__(self, check: str, error: Exception) -> None:
+        super().__init__(f"{type(error).__name__} in the check")
+        self.check = check
+
+
+class Tolerant:
+    """A detector that may fail: where its policy lets a text pass then, the failure is noted and the text is settled."""
+
+    __slots__ = ("_detector", "_failures", "_name", "_open")
+
+    def __init__(self, detector: Detector, name: str, failures: dict[str, str], *, open: bool) -> None:
+        self._detector = detector
+        self._name = name
+        self._failures = failures
+        self._open = open
+
+    def find(self, text: str, at: int, ended: bool) -> tuple[Sequence[Match], int]:
+        """Raises Tripped."""
+        try:
+            return self._detector.find(text, at, ended)
+        except Exception as error:  # whatever it trips over, nobody learns it as a finding
+            self._failures[self._name] = f"{type(error).__name__} in the check"
+            if not self._open:
+                raise Tripped(self._name, error) from error
+            return (), len(text)
+
+
 class Spans:
     """The span checks of one direction of one call: what they look for, and what is done about what they find."""
 
-    __slots__ = ("blocks", "found", "mask", "masking", "signed", "watching")
+    __slots__ = ("blocks", "failures", "found", "mask", "masking", "signed", "watching")
 
     def __init__(
         self,
@@ -60,7 +90,10 @@ class Spans:
         blocks: Set[str] = frozenset(),
         mask: str = "[REDACTED]",
         signed: Literal["pass", "block"] = "pass",
+        failures: dict[str, str] | None = None,
     ) -> None:
+        self.failures = {} if failures is None else failures
+        """Checks that failed -> how."""
         self.masking = tuple(masking)
         """What they find does not pass: it is masked, or blocks."""
         self.watching = tuple(watching)

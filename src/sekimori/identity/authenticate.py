@@ -87,6 +87,12 @@ class KeyIndex:
         """The newest pepper: under it new keys are hashed."""
         return self._peppers[0]
 
+    def derived(self, *names: str) -> bytes:
+        """A key of its own purpose, 32 bytes, the same as long as the pepper is. No API key has these bytes: they begin
+        with NUL.
+        """
+        return self.pepper.hash("\0".join(("", *names)).encode())
+
     def use(self, pepper: apikey.Pepper) -> None:
         """Take a further pepper into use; it must not be there yet."""
         if any(known.version == pepper.version for known in self._peppers):

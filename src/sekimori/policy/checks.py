@@ -17,7 +17,7 @@ from sekimori.identity.names import RESERVED
 from sekimori.meter.prices import is_day, nano
 from sekimori.policy import egress
 from sekimori.policy.aliases import taken
-from sekimori.policy.bases import misjudged, base_of, misplaced, placement_of
+from sekimori.policy.bases import base_of, misjudged, misplaced, placement_of
 from sekimori.policy.documents import Documents, Located
 from sekimori.policy.kinds import (
     Agent,
