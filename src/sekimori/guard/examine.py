@@ -16,7 +16,7 @@ from msgspec import Struct
 from sekimori.dialects.found import spell
 from sekimori.dialects.texts import Source, Text, Texts
 from sekimori.guard.mask import Masks, Restored
-from sekimori.guard.spans import Detector, find_all, joined, replaced
+from sekimori.guard.spans import Detector, Match, find_all, joined, replaced
 from sekimori.guard.stream import Spans, Tolerant
 from sekimori.guard.unescape import unescaped
 from sekimori.policy.guards import GuardInput, GuardOutput, Mode, OnFailure, ToxicCheck
@@ -287,13 +287,16 @@ def output_spans(tools: Tools, policy: GuardOutput, masks: Masks) -> Spans:
 Status = Literal["ran", "skipped", "failed_open", "failed_closed"]
 
 
-def output_checks(policy: GuardOutput, spans: Spans, signed: int, media: int, tripped: str = "") -> list[Check]:
+def output_checks(
+    policy: GuardOutput, spans: Spans, signed: int, media: int, tripped: str = "", *, listed: bool = False
+) -> list[Check]:
     """What each check of a reply says, by what was found. `signed` and `media` are characters that it could not read;
-    `tripped` is the check that failed, and ended the reply.
+    `tripped` is the check that failed, and ended the reply. `listed` lists findings with their places, as only one text
+    was screened; else they are counted by type.
     """
-    by_check: dict[str, Counter[str]] = {}
+    by_check: dict[str, list[Match]] = {}
     for match in spans.found:
-        by_check.setdefault(match.check, Counter())[match.type] += 1
+        by_check.setdefault(match.check, []).append(match)
     checks = []
     for name in OUTPUT:
         mode = getattr(policy, name).mode
@@ -304,8 +307,12 @@ def output_checks(policy: GuardOutput, spans: Spans, signed: int, media: int, tr
             status: Status = "failed_closed" if name == tripped else "failed_open"
             checks.append(Check(name, status, reason=spans.failures[name], mode=mode))
             continue
-        told = by_check.get(name, Counter())
-        findings = tuple(Finding(type, count=count) for type, count in told.most_common(MOST_FINDINGS))
+        told = by_check.get(name, [])
+        if listed:
+            findings = tuple(Finding(match.type, match.start, match.end) for match in told[:MOST_FINDINGS])
+        else:
+            counted = Counter(match.type for match in told).most_common(MOST_FINDINGS)
+            findings = tuple(Finding(type, count=count) for type, count in counted)
         score = 1.0 if told else 0.0
         unread = signed + media
         checks.append(Check(name, "ran", not told, 1.0, score=score, findings=findings, mode=mode, unread=unread))

@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol, TypeVar
 import msgspec
 from msgspec import Struct, structs
 
-from sekimori.dialects.texts import Texts, edited, edited_within, texts_of, texts_within
+from sekimori.dialects.texts import Source, Text, Texts, edited, edited_within, texts_of, texts_within
 from sekimori.errors import Upstream
 from sekimori.guard.examine import Examined, Tools, examine_input, output_checks, output_spans
 from sekimori.guard.mask import Masks
@@ -48,15 +48,15 @@ class Judges(Protocol):
         ...
 
 
-class Guards(Struct, frozen=True):
+class Guards(Struct, frozen=True, kw_only=True):
     """What screening needs."""
 
     tools: Tools
-    pool: Pool
-    judges: Judges
     mask_key: Callable[[str, str], bytes]
     """(tenant uid, agent uid) -> the key of its masks."""
     monotonic: Callable[[], float]
+    pool: Pool
+    judges: Judges
 
 
 async def screen_input(guards: Guards, policy: Guarded, grant: Grant, ask: Ask) -> tuple[Ask, Verdict, Screen]:
@@ -78,6 +78,40 @@ async def screen_input(guards: Guards, policy: Guarded, grant: Grant, ask: Ask) 
     verdict = _verdict(examined.checks, size, examined.blocked, guards.tools.model)
     verdict = structs.replace(verdict, latency_ms=round((guards.monotonic() - began) * 1000, 3))
     return ask, verdict, Screen(guards, policy, grant, ask, masks)
+
+
+def screen_text(
+    tools: Tools,
+    policy: Guarded,
+    text: str,
+    *,
+    direction: Literal["input", "output"],
+    source: Source,
+    mask_key: bytes,
+    monotonic: Callable[[], float],
+) -> tuple[str, Verdict]:
+    """One text by itself: what it becomes, and what was said of it. A judge is not asked."""
+    began = monotonic()
+    said = Text(("text",), source, text)
+    masks = Masks(mask_key)
+    blocked, becomes = "", text
+    if direction == "input":
+        examined = examine_input(tools, policy.input, "", Texts([said], []), masks)
+        checks, blocked = examined.checks, examined.blocked
+        becomes = next((new for _, new in examined.edits), text)
+    else:
+        spans = output_spans(tools, policy.output, masks)
+        tripped = ""
+        try:
+            becomes = spans.screened(said) or text
+        except Blocked as found:
+            blocked = found.match.check
+        except Tripped as failed:
+            blocked = tripped = failed.check
+        checks = output_checks(policy.output, spans, 0, 0, tripped, listed=True)
+    verdict = _verdict(checks, len(text), blocked, tools.model)
+    milliseconds = round((monotonic() - began) * 1000, 3)
+    return "" if blocked else becomes, structs.replace(verdict, latency_ms=milliseconds)
 
 
 async def _judged(judges: Judges, policy: Guarded, examined: Examined) -> None:

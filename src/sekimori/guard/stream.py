@@ -56,7 +56,7 @@ class Tripped(Exception):
 
 
 class Tolerant:
-    """A detector that may fail: where its policy lets a text pass then, the failure is noted and the text is settled."""
+    """A detector that may fail: where the policy lets a text pass then, that is noted and the text is settled."""
 
     __slots__ = ("_detector", "_failures", "_name", "_open")
 

@@ -1,4 +1,4 @@
-"""The parts of a Guard document: each check of each direction, what it does about what it finds, and how sure it must be.
+"""The parts of a Guard document: the checks of each direction, and what each does about what it finds.
 
 Modes: `off` does not look. `shadow` looks, and the verdict says what would have been done. `flag` says that the check
 did not pass and lets the call go on. `mask` replaces what was found. `block` refuses the call, or ends the stream.
@@ -55,7 +55,7 @@ class ToxicCheck(Part, frozen=True, kw_only=True):
 
 
 class EncodingCheck(Part, frozen=True, kw_only=True):
-    """Characters that a reader does not see or takes for others: control, bidirectional, zero-width and tag characters."""
+    """Characters that a reader does not see, or takes for others: control, bidirectional, zero-width, tags."""
 
     mode: Mode = "flag"
     on_failure: OnFailure = "closed"
