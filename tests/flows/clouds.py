@@ -56,7 +56,7 @@ CONTRACTS: dict[str, tuple[str, str, str, str, tuple[str, ...]]] = {
         "vertex",
         "",
         "google_service_account",
-        "project: my-project\nlocation: europe-west4",
+        "project: my-project\nlocation: europe-west4\ndialects: [openai, anthropic, gemini]",
         ("openai", "anthropic"),
     ),
     "br": ("bedrock", "", "aws", "location: us-east-1", ("openai", "anthropic")),

@@ -271,16 +271,41 @@ async def test_who_the_clouds_do_not_know(tmp_path: Path) -> None:
             assert b"key" in body
 
 
-async def test_a_clock_that_is_wrong_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ahead_s", [-3600, -400, 400, 3600])
+@pytest.mark.parametrize("name", ["br", "mt", "vx"])
+async def test_a_clock_that_is_wrong_is_told_to_the_caller_and_to_the_operator(
+    tmp_path: Path, name: str, ahead_s: int
+) -> None:
+    """A signature of AWS's, an assertion of Google's: by the provider's clock, which its replies are dated by."""
     async with cloudy(tmp_path) as (here, sandbox):
-        keys = here.running.home.keys
-        now = keys._now_ms
-        keys._now_ms = lambda: now() + 3_600_000
-        sandbox.clouds.ahead_s = -3600  # as AWS sees a signature that was made an hour ahead
-        status, _, body = await call(here, "br", "openai")
-        keys._now_ms = now
-        assert status == 502
-        assert re.search(rb"clock is 3[56]\d\d seconds ahead of the provider's", body), body
+        sandbox.clouds.ahead_s = ahead_s
+        if name == "vx" and ahead_s == 400:
+            assert (await call(here, name, "openai"))[0] == 200, "an assertion is good for an hour"
+            return
+        status, _, body = await call(here, name, "openai")
+        assert status == 502, body
+        said = re.search(rb"clock is (\d+) seconds (ahead of|behind) the provider's", body)
+        assert said is not None, body
+        assert abs(int(said[1]) - abs(ahead_s)) <= 5
+        assert said[2] == (b"behind" if ahead_s > 0 else b"ahead of")
+        async with asyncio.timeout(15):
+            while b'"clock.wrong"' not in here.log.getvalue():
+                await asyncio.sleep(0.01)
+
+
+async def test_a_clock_that_is_right_is_not_blamed(tmp_path: Path) -> None:
+    async with cloudy(tmp_path) as (here, sandbox):
+        sandbox.clouds.access_keys[AWS_ID] = ("another", None)
+        sandbox.clouds.accounts.clear()
+        sandbox.clouds.ahead_s = 20
+        for name in ("br", "vx"):
+            status, _, body = await call(here, name, "openai")
+            assert status == 502
+            assert b"clock" not in body, body
+        async with asyncio.timeout(15):
+            while here.log.getvalue().count(b'"event":"call"') < 2:
+                await asyncio.sleep(0.01)
+        assert b'"clock.wrong"' not in here.log.getvalue(), "lines come in order: it would stand before its call's"
 
 
 async def test_an_exception_in_the_middle_of_a_framed_stream(tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                         _MODELS + "/google/models/{model}:streamGenerateContent?alt=sse",
                     ),
                     ("gemini", "count_tokens"): 2 * (_MODELS + "/google/models/{model}:countTokens",),
+                    ("gemini", "embeddings"): 2 * (_MODELS + "/google/models/{model}:embedContent",),
                 },
                 express={
                     ("gemini", "chat"): (
@@ -197,7 +198,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 },
                 shapes={"anthropic": "raw_predict"},
                 plain_errors=True,
-                credentials=frozenset({"api_key", "google_service_account"}),
+                credentials=frozenset({"api_key", "google_service_account", "google_external_account"}),
                 scope="https://www.googleapis.com/auth/cloud-platform",
                 takes=frozenset({"project", "location"}),
             ),
