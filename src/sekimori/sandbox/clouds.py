@@ -91,6 +91,7 @@ VERTEX: Final = Door("google", "gemini")
 """Of Vertex AI's paths in the Gemini dialect, which `gemini.VERTEX` reads."""
 _ACCOUNT: Final = re.compile(r"/v1/projects/-/serviceAccounts/([^/:]+):generateAccessToken", re.ASCII)
 CLOUD_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+IAM_SCOPE: Final = "https://www.googleapis.com/auth/iam"
 _ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
 _JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 _ENTRA: Final = re.compile(r"/([^/]+)/oauth2/v2\.0/token", re.ASCII)
@@ -112,6 +113,8 @@ class Clouds:
         """Service account's mail address -> subjects of subject tokens that may act as it."""
         self.federated: dict[str, str] = {}
         """Tokens that an exchange gave -> the subject."""
+        self.narrow: set[str] = set()
+        """Those of them that are good for acting as an account and nothing else."""
         self.audience = ""
         """What an assertion must be for: this token endpoint's URL."""
         self.expires_in = 3600
@@ -160,6 +163,8 @@ class Clouds:
         given = {"token_type": "Bearer", "expires_in": self.expires_in, "access_token": token}
         if holder:
             self.federated[token] = holder
+            if asked["scope"] == IAM_SCOPE:
+                self.narrow.add(token)
             given["issued_token_type"] = _ACCESS_TOKEN
         await reply.send(200, [_JSON], _encode(given))
         return True
@@ -197,7 +202,7 @@ class Clouds:
         """(what is wrong, else who it is): a token exchange as Google's Security Token Service has it."""
         if asked.get("grant_type") != "urn:ietf:params:oauth:grant-type:token-exchange":
             return "unsupported_grant_type", ""
-        if asked.get("requested_token_type") != _ACCESS_TOKEN or asked.get("scope") != CLOUD_SCOPE:
+        if asked.get("requested_token_type") != _ACCESS_TOKEN or asked.get("scope") not in (CLOUD_SCOPE, IAM_SCOPE):
             return "invalid_request", ""
         if asked.get("subject_token_type") not in (_JWT, _JWT.removesuffix("jwt") + "id_token"):
             return "invalid_request", ""
@@ -263,6 +268,9 @@ class Clouds:
         if key.startswith(GIVEN) or door.cloud == "google":
             if self.tokens.get(key, 0.0) < self.now():
                 raise Refused("credential_unknown", f"Token {key} is expired or was never given.", status=401)
+            if key in self.narrow:
+                text = "Request had insufficient authentication scopes."
+                raise Refused("credential_unknown", text, status=403)
         elif not key:
             raise Refused("credential_missing", "Access denied due to invalid subscription key.", status=401)
         elif door.cloud == "azure" and alone is None:

@@ -18,6 +18,8 @@ from msgspec import Meta, Struct
 
 STS_URL: Final = "https://sts.googleapis.com/v1/token"
 """What a file must name as its token endpoint."""
+IAM_SCOPE: Final = "https://www.googleapis.com/auth/iam"
+"""What a token must be good for to ask for an account's."""
 LIFETIME_S: Final = 3600
 """Seconds that an account's token is asked for unless the file says: Google's own default."""
 MOST_HEADERS: Final = 8

@@ -25,7 +25,7 @@ from sekimori.http.client import Deadlines, Pool
 from sekimori.terms import Headers, Origin
 from sekimori.vault import clock as clocks
 from sekimori.vault.credentials import Entra, Form, ServiceAccount, private_key
-from sekimori.vault.federated import STS_URL, ExternalAccount, exchange, impersonation
+from sekimori.vault.federated import IAM_SCOPE, STS_URL, ExternalAccount, exchange, impersonation
 from sekimori.vault.secret import Secret
 from sekimori.vault.subjects import Subjects, endpoint
 
@@ -216,7 +216,9 @@ class Leases:
             )
         if isinstance(form, ExternalAccount):
             subject = await self._subjects.token(form, path, connection)
-            given = await self._bought("Google", self._sts, connection, exchange(form, subject, scope))
+            # Where an account acts, the token in between is good for that alone.
+            wanted = scope if form.account is None else IAM_SCOPE
+            given = await self._bought("Google", self._sts, connection, exchange(form, subject, wanted))
             return given if form.account is None else await self._acted(form, form.account, given, scope, connection)
         raise Fault("internal", "An access key of AWS buys no token.")
 
