@@ -73,7 +73,7 @@ CONTRACTS: dict[str, tuple[str, str, str, str, tuple[str, ...]]] = {
     "br": ("bedrock", "", "aws", "location: us-east-1", ("openai", "anthropic")),
     "brk": ("bedrock", "", "api_key", "location: us-east-1", ("openai", "anthropic")),
     "mt": ("bedrock_mantle", "", "aws", "location: us-west-2", ("openai", "anthropic")),
-    "mi": ("mistral", "/v1", "api_key", "", ("openai",)),
+    "mi": ("mistral", "/mistral/v1", "api_key", "", ("openai",)),
     "gq": ("groq", "/openai/v1", "api_key", "", ("openai",)),
     "ort": ("openrouter", "/api/v1", "api_key", "", ("openai", "anthropic")),
     "ds": ("deepseek", "", "api_key", "", ("openai", "anthropic")),

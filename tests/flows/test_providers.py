@@ -81,8 +81,7 @@ async def test_each_provider_answers_in_each_of_its_dialects(tmp_path: Path) -> 
         answered = [one for one in settled if one.status == 200]
         assert len(answered) == 3 * len(SPOKEN)
         told = [one for one in answered if one.usage is not None and one.usage.input > 0 and not one.usage.estimated]
-        # All but Mistral's stream: it is not asked for its usage, which the sandbox tells nobody unasked.
-        assert len(told) == len(answered) - 1
+        assert told == answered
         # One for each of the two keys that buy tokens, and one more for each 401 that a held one met.
         assert sandbox.clouds.bought == 2 + 2 * 2
 
@@ -116,6 +115,21 @@ async def test_real_clients_call_each_cloud(tmp_path: Path) -> None:
                     with pytest.raises(anthropic.RateLimitError):
                         await two.messages.create(model=f"{name}/sandbox-rate-limited", messages=said, max_tokens=64)
                 assert "hello there" in text, (name, dialect)
+
+
+async def test_mistral_is_not_asked_for_its_usage_and_tells_it_all_the_same(tmp_path: Path) -> None:
+    """It refuses `stream_options` (422), and its last chunk holds the reason to finish and the usage."""
+    async with cloudy(tmp_path) as (here, sandbox):
+        for options in ({}, {"stream_options": {"include_usage": True}}, {"stream_options": {"include_usage": False}}):
+            status, _, body = await call(here, "mi", "openai", stream=True, **options)
+            assert status == 200, body
+            assert "stream_options" not in json.loads(base64.b64decode(last(sandbox)["body"]))
+            chunks = [json.loads(line[6:]) for line in body.split(b"\n\n") if line.startswith(b"data: {")]
+            assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+            settled = (await here.of_kind("acme", entry.SETTLED))[-1]
+            assert not settled.usage.estimated
+            assert settled.usage.output == chunks[-1]["usage"]["completion_tokens"] > 0
+            assert settled.usage.input == chunks[-1]["usage"]["prompt_tokens"] > 0
 
 
 async def test_what_is_sent_is_what_each_cloud_wants(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from sekimori.errors import Refused
 from sekimori.http.message import Reply, Request
 from sekimori.terms import Dialect, Headers, Operation
 
-Cloud = Literal["azure", "google", "aws", "plain"]
+Cloud = Literal["azure", "google", "aws", "mistral", "plain"]
 FRAMES: Final = (b"content-type", b"application/vnd.amazon.eventstream")
 SKEW_S: Final = 300
 GIVEN: Final = "sandbox-token-"
@@ -66,6 +66,7 @@ _DOORS: Final[tuple[tuple[re.Pattern[str], Door], ...]] = tuple(
         (r"(?:/openai)?/v1/chat/completions", Door("plain", "openai")),
         (r"/anthropic/v1/messages", Door("plain", "anthropic")),
         (r"/anthropic/v1/messages/count_tokens", Door("plain", "anthropic", "count_tokens")),
+        (r"/mistral/v1/chat/completions", Door("mistral", "openai")),
         (r"/api/v1/chat/completions", Door("plain", "openai")),
         (r"/api/v1/messages", Door("plain", "anthropic")),
         (_PROJECT + r"/endpoints/openapi/chat/completions", Door("google", "openai")),
@@ -285,6 +286,10 @@ class Clouds:
             unwanted = {"model", "stream"} if door.cloud == "aws" else {"model"}
             if door.operation == "chat" and unwanted & value.keys():
                 raise Refused("bad_request", "Malformed input request: extraneous key is not permitted.")
+        if door.cloud == "mistral" and "stream_options" in value:
+            raise Refused(
+                "bad_request", "body.stream_options.include_usage: Extra inputs are not permitted", status=422
+            )
         named = {"model": door.model} if door.model else {}
         stream = {} if door.stream is None else {"stream": door.stream}
         return {**value, **named, **stream}
@@ -331,6 +336,9 @@ class Clouds:
             if "ignature" in text:
                 name = "InvalidSignatureException"
             return status, [_JSON, (b"x-amzn-errortype", name.encode())], _encode({"message": text})
+        if door.cloud == "mistral":
+            said = {"object": "error", "message": text, "type": "invalid_request_error", "param": None, "code": None}
+            return status, [_JSON], _encode(said)
         if door.cloud == "google":
             error = {"code": status, "message": text, "status": _STATUSES.get(status, "INTERNAL")}
             return status, [_JSON], _encode([{"error": error}])

@@ -166,6 +166,8 @@ class Provider:
             if operation == "responses":
                 value = self._kept.before(value, key)
             heard = manner.hear(dialect, value, key)
+            if door is not None and door.cloud == "mistral":
+                heard = msgspec.structs.replace(heard, usage_at_finish=True)
             scenario = choose(heard.model, key)
             if scenario is None:
                 known = ", ".join(PREFIX + name for name in ("echo", "rate-limited", "slow-stream"))

@@ -50,7 +50,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     """Statuses that mean something other than the general rule (429 rate_limited, 529 overloaded, other 5xx
     server_error) by the provider's own reference."""
     include_usage: bool = False
-    """OpenAI dialect: a stream tells its usage only when asked to (`stream_options.include_usage`)."""
+    """OpenAI dialect: a stream tells its usage only when asked to (`stream_options.include_usage`). Else it is never
+    asked, not even for a caller who did: such a provider refuses `stream_options`."""
     operations: Mapping[Dialect, frozenset[Operation]] = MappingProxyType({})
     """What it offers in a dialect; all of the dialect's operations where not said."""
     prefixes: Mapping[Dialect, str] = MappingProxyType({})
@@ -254,6 +255,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 usual=_OPENAI,
                 auth={"openai": _BEARER},
                 operations={"openai": frozenset({"chat", "embeddings"})},
+                plain_errors=True,
             ),
             Entry(
                 name="groq",
