@@ -27,7 +27,7 @@ from sekimori.dialects import gemini
 from sekimori.dialects.fields_gemini import GEMINI
 from sekimori.errors import Refused
 from sekimori.terms import Named, Operation
-from tests.dialects.test_fields_gemini import NOT_SENT, RENAMED, SCALARS
+from tests.dialects.sdk_gemini import NOT_SENT, RENAMED, SCALARS
 
 TEXTS = ["a", "file_1", "https://example.com/x", "AAEC", "x-1"]
 DEPTH = 7
