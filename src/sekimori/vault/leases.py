@@ -211,22 +211,27 @@ class Leases:
         if isinstance(form, ServiceAccount):
             now = int(self._now())
             assertion = await asyncio.to_thread(_assertion, form, scope, self._google_url, now)
-            return await self._bought(
-                "Google", self._google, connection, {"grant_type": _JWT_BEARER, "assertion": assertion}
-            )
+            fields = {"grant_type": _JWT_BEARER, "assertion": assertion}
+            return await self._bought("Google", self._google, connection, fields, "an assertion")
         if isinstance(form, ExternalAccount):
             subject = await self._subjects.token(form, path, connection)
             # Where an account acts, the token in between is good for that alone.
             wanted = scope if form.account is None else IAM_SCOPE
-            given = await self._bought("Google", self._sts, connection, exchange(form, subject, wanted))
+            fields = exchange(form, subject, wanted)
+            given = await self._bought("Google", self._sts, connection, fields, "a subject token")
             return given if form.account is None else await self._acted(form, form.account, given, scope, connection)
         raise Fault("internal", "An access key of AWS buys no token.")
 
     async def _bought(
-        self, whose: str, where: tuple[Origin, str], connection: tuple[str | int, ...], fields: dict[str, str]
+        self,
+        whose: str,
+        where: tuple[Origin, str],
+        connection: tuple[str | int, ...],
+        fields: dict[str, str],
+        timed: str = "",
     ) -> _Given:
-        """The token that an OAuth endpoint gives for a form."""
-        body = await self._post(whose, where, connection, _FORM, urlencode(fields).encode())
+        """The token that an OAuth endpoint gives for a form; `timed` is what in it holds the time of day."""
+        body = await self._post(whose, where, connection, _FORM, urlencode(fields).encode(), timed)
         given = _read(body)
         if given is None:
             raise _no_token(whose, 200)
@@ -252,7 +257,13 @@ class Leases:
         return _Given(acted.accessToken, lasts, "Bearer")
 
     async def _post(
-        self, whose: str, where: tuple[Origin, str], connection: tuple[str | int, ...], headers: Headers, body: bytes
+        self,
+        whose: str,
+        where: tuple[Origin, str],
+        connection: tuple[str | int, ...],
+        headers: Headers,
+        body: bytes,
+        timed: str = "",
     ) -> bytes:
         """The body of a 200. Raises Upstream `upstream_unauthorized`, Fault `key_unavailable`."""
         origin, target = where
@@ -270,13 +281,14 @@ class Leases:
                 retry_after=REFUSED_S,
             ) from None
         if status in (400, 401, 403):
-            ahead = clocks.skew(got, round(self._now() * 1000), clocks.ASSERTION_S)
+            # Where nothing that was sent holds the time, a wrong clock is not what is wrong.
+            ahead = clocks.skew(got, round(self._now() * 1000), clocks.ASSERTION_S) if timed else 0
             if ahead:
                 self._off(ahead)
             raise Upstream(
                 "upstream_unauthorized",
                 f"{whose} gives no token for the key that serves this call (status {status}).",
-                advice=clocks.words(ahead, "what a token is bought with")
+                advice=clocks.words(ahead, timed)
                 if ahead
                 else "Its secret may be wrong, expired or revoked; whoever owns the key puts a new one with"
                 " `sekimori key rotate`.",
