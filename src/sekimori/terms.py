@@ -25,7 +25,7 @@ Condition = Literal["rate_limited", "overloaded", "server_error", "connect_faile
 """Why a hop may yield to the next one. `rate_limited` is 429, `overloaded` 529, `server_error` any other 5xx."""
 
 
-CredentialKind = Literal["api_key", "entra", "google_service_account", "aws"]
+CredentialKind = Literal["api_key", "entra", "google_service_account", "google_external_account", "aws"]
 """What the secret of a provider key is: one word that is sent as it is; or what a short-lived token is bought with, or
 a request is signed with (vault/credentials has the forms)."""
 

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, Final, NamedTuple
 
 from anthropic.types import AnthropicBetaParam
+from google.genai import types
 
 from sekimori.dialects import fields
+from sekimori.dialects import fields_gemini as gemini
 from sekimori.dialects import fields_responses as responses
-from tests.dialects import sdk
+from tests.dialects import sdk, sdk_gemini
 
 
 class Compared(NamedTuple):
@@ -164,9 +166,27 @@ def of_anthropic() -> Iterator[Compared]:
     yield Compared(at, "ANTHROPIC_BETAS", fields.ANTHROPIC_BETAS.keys(), betas)
 
 
+def of_gemini() -> Iterator[Compared]:
+    at = "gemini"
+    for message, kind in sdk_gemini.messages():
+        sent = {sdk_gemini.RENAMED.get(name, name) for name in sdk_gemini.wire(kind) if name not in sdk_gemini.NOT_SENT}
+        listed = set(gemini.GEMINI.get(message, ()))
+        if kind.__name__ in sdk_gemini.SENT_AS:
+            # Arguments of the SDK beside its configuration; and what of it goes into the `generationConfig`.
+            sent |= {"contents", "model"}
+        if message == "GenerateContentRequest":
+            listed |= sent & gemini.GEMINI["GenerationConfig"].keys()
+            sent.add("generationConfig")
+        if sent or listed:
+            yield Compared(at, f"GEMINI.{message}", listed, sent)
+    yield Compared(at, "MODALITIES", gemini.MODALITIES.keys(), {one.value for one in types.Modality})
+    yield Compared(at, "TOOL_TYPES", gemini.TOOL_TYPES.keys(), {one.value for one in types.ToolType})
+
+
 DIALECTS: Final[Mapping[str, tuple[Callable[[], Iterator[Compared]], ...]]] = {
     "openai": (of_chat, of_responses),
     "anthropic": (of_anthropic,),
+    "gemini": (of_gemini,),
 }
 
 

@@ -85,6 +85,15 @@ def test_a_model_that_climbs_is_no_target(model: str) -> None:
         target(provider("gemini"), "gemini", "chat", model)
 
 
+def test_several_embeddings_in_one_call_go_only_where_they_have_a_path() -> None:
+    assert offers("gemini", "gemini", "embeddings", batch=True)
+    assert offers("vertex", "gemini", "embeddings", WHOLE)
+    assert not offers("vertex", "gemini", "embeddings", WHOLE, batch=True)
+    assert not offers("vertex", "gemini", "embeddings", NO_PLACEMENT), "express mode embeds nothing"
+    with pytest.raises(Refused, match="unsupported_operation"):
+        target(structs.replace(provider("vertex"), placement=WHOLE), "gemini", "embeddings", "m", batch=True)
+
+
 @pytest.mark.parametrize(
     ("catalog", "dialects", "dialect", "operation"),
     [
@@ -176,6 +185,15 @@ WHOLE = Placement("my-project", "europe-west4")
             True,
             "/v1/projects/my-project/locations/europe-west4/publishers/google/models/m:streamGenerateContent?alt=sse",
         ),
+        (
+            "vertex",
+            "",
+            WHOLE,
+            "gemini",
+            "embeddings",
+            False,
+            "/v1/projects/my-project/locations/europe-west4/publishers/google/models/m:embedContent",
+        ),
         ("vertex", "", NO_PLACEMENT, "gemini", "chat", False, "/v1/publishers/google/models/m:generateContent"),
         ("bedrock", "", WHOLE, "openai", "chat", False, "/openai/v1/chat/completions"),
         ("bedrock", "", WHOLE, "anthropic", "chat", False, "/model/m/invoke"),
@@ -264,7 +282,7 @@ def test_where_each_region_listens(catalog: str, location: str, expected: str | 
     [
         ("openai", NO_PLACEMENT, {"api_key"}),
         ("azure", NO_PLACEMENT, {"api_key", "entra"}),
-        ("vertex", WHOLE, {"google_service_account"}),
+        ("vertex", WHOLE, {"google_service_account", "google_external_account"}),
         ("vertex", NO_PLACEMENT, {"api_key"}),
         ("bedrock", WHOLE, {"api_key", "aws"}),
         ("compatible", NO_PLACEMENT, {"api_key"}),

@@ -114,8 +114,14 @@ def no_door(path: str) -> Refused:
 
 
 def refuse(dialect: Dialect, refusal: Refusal, headers: Headers) -> tuple[int, Headers, bytes]:
-    """The refusal as the dialect's own error, so that its SDK raises its own exception."""
-    status, own, body = VOICE[dialect].refusal(refusal)
+    """The refusal as the dialect's own error, so that its SDK raises its own exception.
+
+    The call's id is taken from the field `x-request-id` of `headers`, for the dialects that repeat it elsewhere.
+    """
+    call = next((value.decode() for name, value in headers if name == b"x-request-id"), None)
+    status, own, body = VOICE[dialect].refusal(refusal, call)
+    said = {name for name, _ in own}
+    headers = [field for field in headers if field[0] not in said]
     if isinstance(refusal, RateLimited):
         own = own + figures_headers(dialect, refusal.figures, datetime.now(UTC))
     elif isinstance(refusal, TokensLimited):

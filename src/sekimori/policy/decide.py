@@ -92,10 +92,10 @@ def decide(snapshot: Snapshot, principal: Principal, ask: Ask) -> Grant:
     """
     agent = snapshot.agent(principal)
     named = bool(ask.objects)
-    key = (ask.model, ask.dialect, ask.operation, ask.needs, principal.scopes, named)
+    key = (ask.model, ask.dialect, ask.operation, ask.needs, principal.scopes, named, ask.batch)
     decision = agent.decisions.get(key)
     if decision is None:
-        query = Query(ask.dialect, ask.operation, ask.model, ask.needs, principal.scopes, ask.places, named)
+        query = Query(ask.dialect, ask.operation, ask.model, ask.needs, principal.scopes, ask.places, named, ask.batch)
         decision = resolve(agent, query, Trace())
         agent.remember(key, decision)
     if ask.fetches:
@@ -391,7 +391,7 @@ def _keep(names: Sequence[str], trace: Trace, why_not: Callable[[str], str]) -> 
 def _unspoken(tenant: TenantTable, routed: list[str], query: Query, name: str, trace: Trace) -> Refused:
     spoken = {dialect for p in routed for dialect in tenant.known[p].contract.dialects}
     if query.dialect in spoken or not spoken:
-        text = f"{query.operation} is not offered for the model `{name}` in the {query.dialect} dialect."
+        text = f"{query.what} is not offered for the model `{name}` in the {query.dialect} dialect."
         return trace.refused("dialect", "unsupported_operation", text)
     others = sorted(spoken)
     text = f"The model `{name}` is offered in the {' and '.join(others)} dialect, not in the {query.dialect} dialect."

@@ -135,8 +135,9 @@ def spoken(known: Known, query: Query) -> str:
     """Why the provider does not offer the operation in the dialect; empty where it does."""
     if query.dialect not in known.contract.dialects:
         return f"it does not speak the {query.dialect} dialect"
-    if not offers(known.contract.catalog, query.dialect, query.operation, known.contract.placement):
-        return f"it does not offer {query.operation} in the {query.dialect} dialect"
+    contract = known.contract
+    if not offers(contract.catalog, query.dialect, query.operation, contract.placement, batch=query.batch):
+        return f"it does not offer {query.what} in the {query.dialect} dialect"
     return ""
 
 

@@ -22,7 +22,7 @@ from sekimori.dialects.strict import read_object
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.http.message import Reply, Request
 from sekimori.sandbox import embeddings, gemini, replies, responses
-from sekimori.sandbox.clouds import Clouds, Door, Dressed
+from sekimori.sandbox.clouds import GIVEN, VERTEX, Clouds, Door, Dressed
 from sekimori.sandbox.replies import Heard, Said, fingerprint, say
 from sekimori.sandbox.scenarios import PREFIX, SCENARIOS, Scenario, choose
 from sekimori.terms import Dialect, Headers, Operation
@@ -73,7 +73,7 @@ class Total(Struct):
 def refuse(refusal: Refusal, target: str | None) -> tuple[int, Headers, bytes]:
     """A refusal in the dialect that the target suggests."""
     dialect: Dialect = "anthropic" if target is not None and target.startswith("/v1/messages") else "openai"
-    if target is not None and target.startswith(gemini.ROOT):
+    if target is not None and (target.startswith(gemini.ROOT) or "/publishers/google/" in target):
         dialect = "gemini"
     status, headers, body = VOICE[dialect].refusal(refusal)
     return status, [*headers, MARK], body
@@ -166,6 +166,8 @@ class Provider:
             if operation == "responses":
                 value = self._kept.before(value, key)
             heard = manner.hear(dialect, value, key)
+            if door is not None and door.cloud == "mistral":
+                heard = msgspec.structs.replace(heard, usage_at_finish=True)
             scenario = choose(heard.model, key)
             if scenario is None:
                 known = ", ".join(PREFIX + name for name in ("echo", "rate-limited", "slow-stream"))
@@ -200,11 +202,14 @@ class Provider:
         """A call in the Gemini dialect, whose path names model and method."""
         if request.method != "POST":
             raise Refused("method_not_allowed", "The sandbox takes POST here.")
-        key = _key(request, (b"x-goog-api-key",))
         body = await request.body()
+        placed = gemini.VERTEX.fullmatch(request.path) is not None
+        key = self.clouds.admit(request, VERTEX, body) if placed else _key(request, (b"x-goog-api-key",))
         total = self._note(key, request, body)
         try:
             value, _ = read_object(body)
+            if placed:
+                gemini.check_vertex(method, value)
             heard = gemini.hear(model, method == "streamGenerateContent", value, key)
             scenario = choose(model, key)
             if scenario is None:
@@ -371,7 +376,7 @@ def _refusal(dialect: Dialect, name: str, key: str) -> tuple[int, Headers, bytes
         status=status,
         retry_after=7 if name in ("rate-limited", "overloaded") else None,
     )
-    if dialect == "gemini" and name == "unauthorized":
+    if dialect == "gemini" and name == "unauthorized" and not key.startswith(GIVEN):
         return 400, [JSON], gemini.wrong_key(refused.text)  # as Google has it
     status, headers, body = VOICE[dialect].refusal(refused)
     return status, [field for field in headers if field[0] != b"x-should-retry"], body

@@ -8,6 +8,7 @@ passes through.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from sekimori.dialects.speech import SPEECH
@@ -20,8 +21,8 @@ from sekimori.upstream.catalog import ENTRIES, condition, target, upstream_model
 from sekimori.upstream.eventstream import MEDIA_TYPE, Frames
 from sekimori.upstream.route import CONDITION_OF
 from sekimori.upstream.shapes import plain_error, shaped
+from sekimori.vault.clock import SIGNATURE_S, skew, words
 from sekimori.vault.keys import Keys
-from sekimori.vault.sigv4 import skew
 
 REPLY_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of a plain reply, which is held whole until its record is durable."""
@@ -104,8 +105,12 @@ class Answer:
 class Providers:
     """Calls providers with lent keys over pooled connections."""
 
-    def __init__(self, keys: Keys, pool: Pool, deadlines: Deadlines) -> None:
+    def __init__(
+        self, keys: Keys, pool: Pool, deadlines: Deadlines, off: Callable[[int], None] = lambda ahead: None
+    ) -> None:
+        """`off` is told by how many seconds our clock is ahead where that spoils a signature: for the operator."""
         self._keys = keys
+        self._off = off
         self._pool = pool
         self._deadlines = deadlines
 
@@ -208,12 +213,10 @@ class Providers:
 
     def _tell_of_the_clock(self, refusal: Upstream, response: Response) -> None:
         """A signature holds the time: where the provider's differs, that is what is wrong."""
-        ahead = skew(response.headers, self._keys.now_ms())
+        ahead = skew(response.headers, self._keys.now_ms(), SIGNATURE_S)
         if ahead:
-            refusal.advice = (
-                f"This machine's clock is {abs(ahead)} seconds {'ahead of' if ahead > 0 else 'behind'} the provider's,"
-                " and a signature holds the time: the operator sets the clock."
-            )
+            refusal.advice = words(ahead, "a signature")
+            self._off(ahead)
 
     async def _tells(self, grant: Grant, route: Route, text: str) -> bool:
         """Whether a text repeats the key, or a piece of it."""

@@ -86,16 +86,19 @@ _MOVED: Final[Mapping[str, frozenset[bytes]]] = MappingProxyType(
 _NONE_MOVED: Final[frozenset[bytes]] = frozenset()
 
 
-def offers(catalog: str, dialect: Dialect, operation: Operation, placement: Placement = NO_PLACEMENT) -> bool:
-    """Whether providers of this kind can serve the operation in the dialect."""
+def offers(
+    catalog: str, dialect: Dialect, operation: Operation, placement: Placement = NO_PLACEMENT, *, batch: bool = False
+) -> bool:
+    """Whether providers of this kind can serve the operation in the dialect; `batch` is as for `target`."""
     entry = ENTRIES[catalog]
-    return dialect in entry.dialects and _offered(entry, dialect, operation, placement)
+    return dialect in entry.dialects and _offered(entry, dialect, operation, placement, batch)
 
 
-def _offered(entry: Entry, dialect: Dialect, operation: Operation, placement: Placement) -> bool:
+def _offered(entry: Entry, dialect: Dialect, operation: Operation, placement: Placement, batch: bool) -> bool:
     own = _own(entry, placement)
     if own is not None and dialect in {spoken for spoken, _ in own}:
-        return (dialect, operation) in own
+        # Paths of its own are for one at a time: several embeddings sent to one would be refused, or worse, taken.
+        return (dialect, operation) in own and not batch
     if entry.express and not placement.project:
         return False
     only = entry.operations.get(dialect)
@@ -167,7 +170,7 @@ def target(
     Raises `Refused('unsupported_operation')`.
     """
     entry, placement = ENTRIES[provider.catalog], provider.placement
-    if dialect not in provider.dialects or not _offered(entry, dialect, operation, placement):
+    if dialect not in provider.dialects or not _offered(entry, dialect, operation, placement, batch):
         raise Refused(
             "unsupported_operation",
             f"The provider `{provider.name}` does not offer {operation} in the {dialect} dialect.",

@@ -50,7 +50,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     """Statuses that mean something other than the general rule (429 rate_limited, 529 overloaded, other 5xx
     server_error) by the provider's own reference."""
     include_usage: bool = False
-    """OpenAI dialect: a stream tells its usage only when asked to (`stream_options.include_usage`)."""
+    """OpenAI dialect: a stream tells its usage only when asked to (`stream_options.include_usage`). Else it is never
+    asked, not even for a caller who did: such a provider refuses `stream_options`."""
     operations: Mapping[Dialect, frozenset[Operation]] = MappingProxyType({})
     """What it offers in a dialect; all of the dialect's operations where not said."""
     prefixes: Mapping[Dialect, str] = MappingProxyType({})
@@ -187,6 +188,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                         _MODELS + "/google/models/{model}:streamGenerateContent?alt=sse",
                     ),
                     ("gemini", "count_tokens"): 2 * (_MODELS + "/google/models/{model}:countTokens",),
+                    ("gemini", "embeddings"): 2 * (_MODELS + "/google/models/{model}:embedContent",),
                 },
                 express={
                     ("gemini", "chat"): (
@@ -197,7 +199,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 },
                 shapes={"anthropic": "raw_predict"},
                 plain_errors=True,
-                credentials=frozenset({"api_key", "google_service_account"}),
+                credentials=frozenset({"api_key", "google_service_account", "google_external_account"}),
                 scope="https://www.googleapis.com/auth/cloud-platform",
                 takes=frozenset({"project", "location"}),
             ),
@@ -253,6 +255,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 usual=_OPENAI,
                 auth={"openai": _BEARER},
                 operations={"openai": frozenset({"chat", "embeddings"})},
+                plain_errors=True,
             ),
             Entry(
                 name="groq",
