@@ -17,6 +17,7 @@ from sekimori.dialects.absent import absent
 from sekimori.errors import Refused
 from sekimori.gateway.doors import Door
 from sekimori.gateway.hops import Hops
+from sekimori.gateway.leg import Leg
 from sekimori.gateway.record import Books, Recording
 from sekimori.guard.screen import screen_input, screen_output
 from sekimori.http.server import Reply, Request
@@ -24,7 +25,7 @@ from sekimori.identity.authenticate import KeyIndex, authenticate
 from sekimori.meter.budget import Budget
 from sekimori.policy.decide import again, decide, narrowed
 from sekimori.terms import Ask, Grant, Route
-from sekimori.upstream.call import Answer, Providers
+from sekimori.upstream.call import Providers
 from sekimori.upstream.health import Health
 
 
@@ -59,11 +60,10 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
                 if hop is None:
                     continue
                 leave, route = hop
-                await record.decided(leave, route)  # durable from here on: nothing leaves unrecorded
-                answer = record.calling()
-                await at.providers.open(leave, route, ask, answer)
-                if not hops.failed(route, record.answered(answer)):
-                    return await release(leave, answer, record)
+                leg = await record.decided(leave, route)  # durable from here on: nothing leaves unrecorded
+                await at.providers.open(leave, route, ask, leg.answer)
+                if not hops.failed(route, record.answered(leg)):
+                    return await release(leg, record)
                 # Nothing is released yet, and the policy may let another key try.
             raise record.exhausted()
 
@@ -103,16 +103,17 @@ def authorised(
     return (leave, hop) if record.has_room(leave, hop) else None
 
 
-async def release(leave: Grant, answer: Answer, record: Recording) -> None:
+async def release(leg: Leg, record: Recording) -> None:
     """Screen and hand on what came back, all but its last bytes: those wait in `record` for `Settled`."""
+    leave, answer = leg.grant, leg.answer
     if answer.refusal is not None:
         raise answer.refusal
     stream = answer.stream
     if stream is None:
-        record.hold(*screen_output(leave, answer.body))
+        record.hold(leg, *screen_output(leave, answer.body))
         return
-    await record.begin()
-    await record.release(*screen_output(leave, answer.first))
+    await record.begin(leg)
+    await record.release(leg, *screen_output(leave, answer.first))
     while not stream.complete:
-        await record.release(*screen_output(leave, await answer.piece()))
-    record.hold(*screen_output(leave, stream.final))
+        await record.release(leg, *screen_output(leave, await answer.piece()))
+    record.hold(leg, *screen_output(leave, stream.final))
