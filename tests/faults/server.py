@@ -27,6 +27,8 @@ SITES: dict[str, tuple[str, str, When]] = {
     "before-lend": ("sekimori.vault.keys", "Keys.lend", "before"),
     "before-sending": ("sekimori.http.client", "Pool.request", "before"),
     "answered-head": ("sekimori.http.client", "Pool.request", "after"),
+    "hedge-allowed": ("sekimori.upstream.hedges", "Hedges.take", "after"),
+    "hedge-not-cut": ("sekimori.gateway.hops", "Hops.lost", "before"),
     "answered": ("sekimori.gateway.record", "Recording.answered", "before"),
     "stream-begun": ("sekimori.gateway.record", "Recording.begin", "after"),
     "stream-piece": ("sekimori.gateway.record", "Recording.release", "after"),

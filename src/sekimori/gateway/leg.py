@@ -44,11 +44,16 @@ class Leg:
         "seconds",
         "tags",
         "used",
+        "why",
     )
 
-    def __init__(self, number: int, grant: Grant, route: Route, ask: Ask, most: Most | None, began: float) -> None:
+    def __init__(
+        self, number: int, grant: Grant, route: Route, ask: Ask, most: Most | None, began: float, why: str = ""
+    ) -> None:
         self.number = number
         """Which hop of the call, from 0."""
+        self.why = why
+        """Why it is made beside another; empty for one that is made in its turn."""
         self.grant = grant
         self.route = route
         self.ask = ask
@@ -91,7 +96,7 @@ class Leg:
             key=route.key,
             key_uid=route.key_uid,
             position=route.position,
-            reasons=list(self.grant.reasons),
+            reasons=[*self.grant.reasons, self.why] if self.why else list(self.grant.reasons),
             request_bytes=ask.size,
             max_output=ask.output_cap if most is None else most.output,
             verdict=input,

@@ -108,43 +108,57 @@ class Recording:
             raise blocked(verdict)
         return ask
 
-    async def decided(self, grant: Grant, route: Route) -> Leg:
-        """Make the next hop's `Decided` durable, and with it the end of what yielded to it.
+    async def decided(self, grant: Grant, route: Route, beside: str = "") -> Leg:
+        """Make the next hop's `Decided` durable, and with it the end of what yielded to it. `beside` says why nothing
+        does, and what is under way goes on.
 
         Raises Fault `ledger_unavailable`: then nothing may leave.
         """
         assert self._ask is not None
-        yielded, drafts = self._legs, []
+        under_way = self._legs if beside else []
+        yielded = [] if beside else self._legs
+        drafts: list[Draft] = []
         for leg in yielded:
             drafts += self._end_of(leg, "yielded", None)
             self._let_go(leg)
         most = None if self._reservation is None else self._reservation.most
-        leg = Leg(self._hops, grant, route, self._ask, most, self._books.clock.monotonic())
+        leg = Leg(self._hops, grant, route, self._ask, most, self._books.clock.monotonic(), beside)
         drafts.append(self._draft(leg.decided(self._principal, self._input), entries.AGENT_EXECUTION, leg))
         # Open before it is known to be durable: `write` goes on when its waiter is cancelled, so a caller that
         # leaves in this moment still gets his pair closed.
         self._hops += 1
-        self._legs, self._leg, self._open = [leg], leg, True
+        self._legs, self._open = [*under_way, leg], True
+        if not beside:
+            self._leg = leg
         try:
-            leg.entry = self._entry = (await self._write(yielded, drafts))[-1]
+            leg.entry = (await self._write(yielded, drafts))[-1]
         except Fault:
-            self._legs, self._open = [], False  # not written: there is no pair to close, and nothing leaves
+            # Not written: there is no pair to close, and nothing leaves.
+            self._legs, self._open = under_way, bool(under_way)
             raise
+        if not beside:
+            self._entry = leg.entry
         return leg
 
-    def has_room(self, leave: Grant, route: Route) -> bool:
+    def serves(self, leg: Leg) -> None:
+        """Of several legs under way, this one's answer is the call's."""
+        self._leg, self._entry = leg, leg.entry
+
+    def has_room(self, leave: Grant, route: Route, *, beside: bool = False) -> bool:
         """Whether a hop has room in the bounds of its key, and anew in the call's own where the hop before used some.
 
-        A key without room lets its equals try and never a fallback: only a provider's answer does that.
+        A key without room lets its equals try and never a fallback: only a provider's answer does that. What is made
+        `beside` another has room of its own or is not made: nobody knows yet what the other uses.
         """
         reservation = self._reservation
         if reservation is None:
             return True
         if self._leg is None and self._short is not None and route.position == "fallback":
             return False
-        charged = self._leg is not None and self._leg.usage("yielded")[0] is not None
+        charged = beside or (bool(self._legs) and self._legs[-1].usage("yielded")[0] is not None)
         short = reservation.enter(leave, route, charged=charged)
-        self._short = self._short or short
+        if not beside:
+            self._short = self._short or short
         return short is None
 
     def answered(self, leg: Leg) -> Answer:
@@ -263,7 +277,11 @@ class Recording:
         else:
             await reply.finish(self._door.stream_error(refusal))
 
-    def _outcome(self, leg: Leg, refusal: Refusal | None) -> entries.Outcome:
+    def _outcome(self, leg: Leg, refusal: Refusal | None, left: bool) -> entries.Outcome:
+        if left or leg is not self._leg:
+            if leg.answer.refusal is not None:
+                return "yielded"  # it failed, and another one was waited for
+            return "aborted" if leg.reached else "not_sent"
         if refusal is None:
             return "answered"
         if not leg.reached:
@@ -280,10 +298,8 @@ class Recording:
         self._open = False
         drafts: list[Draft] = []
         for leg in self._legs:
-            if left:
-                drafts += self._end_of(leg, "aborted" if leg.reached else "not_sent", None)
-            else:
-                drafts += self._end_of(leg, self._outcome(leg, refusal), refusal)
+            why = refusal if leg is self._leg else None
+            drafts += self._end_of(leg, self._outcome(leg, refusal, left), why)
         await self._write(self._legs, drafts)
 
     async def _write(self, ended: list[Leg], drafts: list[Draft]) -> list[str]:
