@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
         "upstream.route",
         "upstream.conversation",
         "upstream.health",
+        "upstream.hedges",
         "egress.address",
         "meter.usage",
         "meter.prices",

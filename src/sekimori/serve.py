@@ -41,6 +41,7 @@ from sekimori.policy.snapshot import Snapshot, key_scope, tag_scope
 from sekimori.telemetry import Log, Metrics
 from sekimori.terms import OPERATOR
 from sekimori.upstream.call import Providers
+from sekimori.upstream.hedges import Hedges
 from sekimori.vault.leases import Leases
 from sekimori.vault.subjects import Subjects
 
@@ -83,9 +84,11 @@ async def running(settings: Settings, *, plane: Plane = "all", log: Log | None =
         await recall(home, budget)
         built_in()  # read now: no caller is to wait for a file of prices
         pool, providers = _providers(home, settings, stack)
+        hedges = Hedges()
         metrics = _metrics(home)
+        metrics.counter("hedges", "Hops that were made beside one that was slow.", lambda: hedges.made)
         books = Books(home.ledger, refusals, lambda: home.snapshot, metrics, log, clock, home.objects)
-        listener = Listener(Gateway(home.index, budget, providers, books, home.health))
+        listener = Listener(Gateway(home.index, budget, providers, books, home.health, hedges))
         gateway, gateway_port = await _listen(
             settings.gateway,
             partial(Server, listener, refuse=listener.refuse, limits=_limits(settings.gateway)),

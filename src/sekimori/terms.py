@@ -179,6 +179,8 @@ class Route(Struct, frozen=True):
     """Seconds it rests after a first failure, and at most."""
     credential: CredentialKind = "api_key"
     """What the key's secret is; the vault refuses to use it as anything else."""
+    hedges: tuple[int, int] = (0, 0)
+    """Milliseconds without an answer after which an equal is asked beside it, and how many at most; zeros: never."""
 
 
 class Bound(Struct, frozen=True, gc=False):

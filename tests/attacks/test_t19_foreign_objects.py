@@ -17,7 +17,9 @@ from sekimori.http.server import Reply, Request
 from sekimori.ledger import entry
 from tests.attacks.attacker import code_of
 from tests.flows.place import EVENTS, JSON, Answer, Place, place
-from tests.flows.test_objects import DOCUMENTS, FRESH, MESSAGES, VERSION, ask, kept, make, prepare
+from tests.flows.test_hedging import HEDGED, hedging
+from tests.flows.test_objects import DOCUMENTS, FRESH, MESSAGES, VERSION, ask, asked, kept, make, prepare
+from tests.flows.test_routing import OWN
 
 RESPONSES = "/v1/responses"
 GRANTED = DOCUMENTS.replace("images_by_url]", "images_by_url, file_search, background]")
@@ -88,6 +90,22 @@ async def respond(here: Place, agent: str, more: dict[str, Any], *, stream: bool
     body = {"model": "tiny", "input": "hello", "stream": stream, **more}
     status, _, answer = await here.post(agent, body, RESPONSES)
     return status, answer
+
+
+async def test_a_policy_that_hedges_asks_no_second_key_for_an_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capable = "kind: Agent\ntenant: acme\nname: x\nmodels: [tiny]\ncapabilities: {}\n"
+    capable = capable.format("[stored_state, files_by_id, code_interpreter]")
+    async with hedging(tmp_path, monkeypatch, HEDGED, capable) as (here, hand, hedges, _):
+        ids = await make(here, "acme/x", "one")
+        hand.draw = 0.9  # by its weight the other key would be asked first
+        for more in ({"container": ids[1]}, asked({"type": "document", "source": {"type": "file", "file_id": ids[2]}})):
+            here.provider.script.append(kept("msg_more", "container_more", "file_more"))
+            code, body = await ask(here, "acme/x", more)
+            assert code == 200, body
+        assert here.provider.keys() == [OWN] * 3
+        assert hedges.calls == 0, "nobody so much as looked at the clock"
 
 
 @pytest.mark.parametrize("stream", [False, True])

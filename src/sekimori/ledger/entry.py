@@ -80,8 +80,8 @@ KEK_ROTATED: Final = 13
 OBJECTS_ADOPTED: Final = 14
 
 Outcome = Literal["not_sent", "answered", "yielded", "interrupted", "aborted"]
-"""How a hop ended: nothing was sent; answered; gave way to the next hop; the process or its record of the end was
-lost (nobody knows how far it went); cut off by us or by the caller."""
+"""How a hop ended: nothing was sent; answered; failed and gave way to another hop; the process or its record of the end
+was lost (nobody knows how far it went); cut off by us or by the caller."""
 
 
 class Payload(Struct, frozen=True, kw_only=True, gc=False):

@@ -36,7 +36,7 @@ from sekimori.dialects.found import lacking
 from sekimori.errors import Refused
 from sekimori.policy import egress
 from sekimori.policy.aliases import shares, taken
-from sekimori.policy.hops import VPC, equals_of, fallback_of, spoken, where, whose
+from sekimori.policy.hops import NEVER, VPC, equals_of, fallback_of, hedges_of, spoken, where, whose
 from sekimori.policy.kinds import Alias
 from sekimori.policy.kinds import Route as RouteDocument
 from sekimori.policy.pattern import matches
@@ -337,6 +337,7 @@ def _decision(agent: AgentTable, query: Query, places: list[Place], alias: Alias
     rule = alias or usable[0][0].route
     several = len(first) > 1
     when = frozenset(rule.when) if several else _NEVER
+    hedges = hedges_of(rule, query, first, trace)
     reasons = [] if alias is None else [f"alias {alias.name} of the {_level(alias)}"]
     primary: list[Route] = []
     fallbacks: dict[tuple[str, str, str], Route] = {}
@@ -352,7 +353,7 @@ def _decision(agent: AgentTable, query: Query, places: list[Place], alias: Alias
             known = fallbacks.get(where(second), second)
             fallbacks[where(second)] = structs.replace(known, of=known.of | second.of)
         primary += [
-            structs.replace(hop, weight=weight, moves=when, yields=yields)
+            structs.replace(hop, weight=weight, moves=when, yields=yields, hedges=NEVER if hop.stores else hedges)
             for hop, weight in zip(hops, weights, strict=True)
         ]
     last = (
