@@ -123,6 +123,8 @@ def of_responses() -> Iterator[Compared]:
     yield from by_type(at, "RESPONSES_ENVIRONMENTS", responses.RESPONSES_ENVIRONMENTS, places)
     wanted = {value for ask in asks for value in listed_literals(sdk.members(ask)["include"])}
     yield Compared(at, "RESPONSES_INCLUDE", responses.RESPONSES_INCLUDE.keys(), wanted)
+    for operation, kinds in sdk.STORED.items():
+        yield Compared(at, f"RESPONSES_QUERY.{operation}", responses.RESPONSES_QUERY[operation].keys(), members(kinds))
     yield Compared(at, "EMBEDDINGS", responses.EMBEDDINGS.keys(), members(sdk.EMBEDDINGS))
 
 

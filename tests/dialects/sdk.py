@@ -14,7 +14,7 @@ from anthropic.types.beta import message_count_tokens_params as beta_count_token
 from anthropic.types.beta import message_create_params as beta_create_params
 from openai.types import embedding_create_params
 from openai.types.chat import completion_create_params
-from openai.types.responses import response_create_params
+from openai.types.responses import input_item_list_params, response_create_params, response_retrieve_params
 
 OPENAI = [
     completion_create_params.CompletionCreateParamsNonStreaming,
@@ -24,6 +24,14 @@ RESPONSES = [
     response_create_params.ResponseCreateParamsNonStreaming,
     response_create_params.ResponseCreateParamsStreaming,
 ]
+STORED = {
+    "response_retrieve": [
+        response_retrieve_params.ResponseRetrieveParamsNonStreaming,
+        response_retrieve_params.ResponseRetrieveParamsStreaming,
+    ],
+    "response_items": [input_item_list_params.InputItemListParams],
+}
+"""What the SDK can put behind the `?` of a call about a stored response."""
 EMBEDDINGS = [embedding_create_params.EmbeddingCreateParams]
 ANTHROPIC = [
     message_create_params.MessageCreateParamsNonStreaming,

@@ -272,8 +272,8 @@ async def test_doors_that_are_shut_say_what_to_do_instead(here: Place) -> None:
     async with client_of(here) as client:
         with pytest.raises(openai.NotFoundError, match="POST /v1/chat/completions"):
             await client.completions.create(model="sandbox-echo", prompt="x")
-        with pytest.raises(openai.NotFoundError, match="previous_response_id"):
-            await client.responses.retrieve("resp_1")
+        with pytest.raises(openai.NotFoundError, match="compacted"):
+            await client.post("/responses/compact", cast_to=object)
         with pytest.raises(openai.NotFoundError, match="file_data"):
             await client.files.list()
         with pytest.raises(openai.NotFoundError, match="image_generation"):

@@ -85,8 +85,8 @@ SHUT: Final[Mapping[str, Shut]] = MappingProxyType(
         "chatkit": _STATE,
         "vaults": _STATE,
         "responses": Shut(
-            "Stored responses are not read, counted, compacted, cancelled or deleted through here.",
-            "Keep the reply when it comes; POST /v1/responses goes on from it by `previous_response_id`.",
+            "Responses are not counted or compacted through here.",
+            "Stored ones have GET and DELETE /v1/responses/ID, POST …/cancel and GET …/input_items.",
         ),
         "chat": Shut(
             "Stored completions are not read, changed or deleted through here.",

@@ -21,6 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sekimori.errors import Fault, Refusal, Refused
+from sekimori.gateway import kept as keeping
 from sekimori.gateway.doors import Door, figures_headers, refuse
 from sekimori.gateway.refusals import Asked, Refusals
 from sekimori.http.server import Reply
@@ -28,14 +29,14 @@ from sekimori.ledger import entry as entries
 from sekimori.ledger.ledger import Draft, Ledger
 from sekimori.meter.budget import Reservation
 from sekimori.meter.prices import Rate
+from sekimori.meter.reservation import Correction
 from sekimori.meter.usage import estimate
-from sekimori.policy.decide import STATEFUL
 from sekimori.policy.problems import unkeyed
 from sekimori.policy.snapshot import Snapshot
 from sekimori.telemetry import CallLine, Log, Metrics
 from sekimori.terms import OPERATOR, Ask, Grant, Headers, Principal, Route, Tags, Usage, Verdict
 from sekimori.upstream.call import Answer
-from sekimori.upstream.objects import Objects
+from sekimori.upstream.objects import Made, Objects
 
 PROGRESS_S: Final = 10.0
 """Seconds of streaming after which the record says so, and again after as many."""
@@ -95,14 +96,22 @@ class Recording:
         """Of a hop whose end is written down: key uid, usage, cost, whether anything was sent."""
         self._next_progress = 0.0
         self._final: bytes | None = None
-        self._minted: tuple[str, tuple[str, ...]] = ("", ())
-        """Of the hop that was settled last: the key's uid, and ids of what it left at the provider."""
+        self._made: Made | None = None
+        """How the object was made that the call is about, where it is about one."""
+        self._kept = keeping.NOTHING
+        """Of the hop that was settled last: what it changed in what the provider keeps."""
+        self._difference: Correction | None = None
+        """Of the same: what an estimate of before was wrong by."""
 
     # What the steps of the walk tell.
 
     def asked(self, ask: Ask) -> Ask:
         self._ask = ask
         return ask
+
+    def concerns(self, made: Made) -> None:
+        """How the object was made that the call is about."""
+        self._made = made
 
     def reserved(self, reservation: Reservation) -> None:
         self._reservation = reservation
@@ -158,7 +167,7 @@ class Recording:
             entry = ended[-1] if ended else ""
         except Fault:
             self._open = False  # not written: there is no pair to close, and nothing leaves
-            self._unmint()
+            self._unkeep()
             raise
         finally:
             self._charge(entry)
@@ -320,7 +329,7 @@ class Recording:
         try:
             entry = (await self._books.ledger.write(*self._settlement(outcome, refusal)))[-1]
         except Fault:
-            self._unmint()
+            self._unkeep()
             raise
         finally:
             self._charge(entry)
@@ -330,28 +339,17 @@ class Recording:
         if self._used is None:
             return
         key_uid, usage, nano, sent = self._used
-        self._used = None
+        difference, self._used, self._difference = self._difference, None, None
         if self._reservation is not None:
             self._reservation.settle(key_uid, usage, nano, entry, sent=sent)
+            if difference is not None:
+                self._reservation.correct(key_uid, difference, entry)
 
-    def _mint(self, route: Route, ask: Ask, answer: Answer | None) -> list[str]:
-        """What the provider keeps from now on for this tenant and key; it exists here before anyone can read its id.
-
-        Of a key that tenants share nothing is remembered: what it made must not be named by anyone.
-        """
-        if answer is None or route.key_owner_uid == OPERATOR:
-            return []
-        minted = answer.minted if answer.stream is None else answer.stream.minted
-        if not minted or not (route.stores or ask.needs & STATEFUL):
-            return []
-        self._minted = route.key_uid, minted
-        self._books.objects.mint(self._principal.tenant_uid, route.key_uid, minted)
-        return list(minted)
-
-    def _unmint(self) -> None:
+    def _unkeep(self) -> None:
         """What could not be recorded: of a hop whose settlement failed."""
-        key_uid, minted = self._minted
-        self._books.objects.unmint(self._principal.tenant_uid, key_uid, minted)
+        if self._kept is not keeping.NOTHING and self._route is not None:
+            keeping.undo(self._books.objects, self._principal, self._route.key_uid, self._kept)
+            self._difference = None
 
     def _settlement(self, outcome: entries.Outcome, refusal: Refusal | None) -> list[Draft]:
         answer, route, ask, now = self._answer, self._route, self._ask, self._books.clock.monotonic()
@@ -363,7 +361,21 @@ class Recording:
         price = self._books.snapshot().cost(usage, route, self._books.clock.now_ms()) if usage is not None else None
         if held and price is not None:
             price = price._replace(nano=max(price.nano, held))
-        self._used = (route.key_uid, usage, None if price is None else price.nano, self._reached)
+        nano = None if price is None else price.nano
+        kept = self._kept = keeping.keep(self._books.objects, self._principal, route, ask, answer, self._made)
+        keeping.enter(
+            self._books.objects, self._principal, route, kept, usage, nano, self._books.clock.now_ms(), self._tags
+        )
+        of_key = usage, nano
+        if ask.object:
+            # Such a call uses nothing itself; what it tells is another's use, and that only once.
+            if kept.ended is not None:
+                of_key = kept.difference(usage, nano)
+                self._difference = kept.correction(*of_key)
+            else:
+                of_key = None, None
+            usage, nano, price = None, None, None
+        self._used = (route.key_uid, usage, nano, self._reached)
         seconds = now - self._began
         first = None if self._first_byte is None else self._first_byte - self._began
         settled = entries.Settled(
@@ -371,14 +383,14 @@ class Recording:
             status=None if answer is None else answer.status,
             reason=None if refusal is None else refusal.number,
             usage=usage,
-            cost_nano=None if price is None else price.nano,
+            cost_nano=nano,
             price_source=None if price is None else price.source,
             ms_first_byte=None if first is None else round(first * 1000),
             ms_total=round(seconds * 1000),
             released_bytes=self._released + (len(self._final) if self._final is not None else 0),
             verdict=self._output,
             request_id=self.call,
-            minted=self._mint(route, ask, answer),
+            minted=list(kept.minted),
         )
         self._meter.settled(outcome, seconds, usage, first)
         line = CallLine(
@@ -408,10 +420,13 @@ class Recording:
                 key_version=answer.key_version if answer is not None and answer.key_version else None,
                 provider=route.provider.name,
                 model=route.model,
-                usage=usage,
-                cost_nano=settled.cost_nano,
+                usage=of_key[0],
+                cost_nano=of_key[1],
                 outcome=outcome,
                 tags=self._tags,
+                began=kept.began,
+                corrects=kept.corrected,
+                deleted=kept.deleted,
             )
             drafts.append(self._draft(used, entries.KEY_ACCESS))
         self._first_byte = None
@@ -427,6 +442,8 @@ class Recording:
         assert ask is not None
         if outcome == "not_sent" or (answer is not None and not answer.sent):
             return None, 0
+        if ask.object:
+            return None if answer is None else answer.usage, 0
         told = None
         if answer is not None:
             told = answer.usage if answer.stream is None else answer.stream.usage

@@ -100,6 +100,8 @@ class Provider:
             await self._gemini(*meant, request, reply)
         elif path.startswith(gemini.ROOT):
             await self._models(request, reply, gemini.ROOT)
+        elif path.startswith("/v1/responses/"):
+            await self._stored(request, reply)
         elif path in _DOORS and not self.clouds.signed(request):
             if request.method != "POST":
                 raise Refused("method_not_allowed", "The sandbox takes POST here.")
@@ -141,6 +143,18 @@ class Provider:
             raise Refused("model_not_found", f"The sandbox has no model {wanted[:100]}.")
         await reply.send(200, [JSON, MARK], speech.model_page(wanted) if wanted else speech.models_page(names))
 
+    async def _stored(self, request: Request, reply: Reply) -> None:
+        """A call about a response that is kept."""
+        key, body = _key(request), await request.body()
+        total = self._note(key, request, body)
+        try:
+            told = self._kept.answer(request.method, request.path.removeprefix("/v1/responses/"), request.query, key)
+            await reply.send(200, [JSON, MARK, *OWNERS], _encode(told))
+        except BaseException:
+            total.failed += 1
+            raise
+        total.answered += 1
+
     async def _answer(
         self,
         dialect: Dialect,
@@ -179,7 +193,7 @@ class Provider:
                 await reply.send(200, [JSON, MARK], _encode({"input_tokens": heard.words}))
             else:
                 if operation == "responses":
-                    self._kept.keep(value, key, said)
+                    self._kept.keep(heard, key, said)
                 await self._say(scenario, heard, said, reply)
                 total.input += said.usage.input
                 total.output += said.usage.output
