@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sekimori.dialects import stored
@@ -105,6 +107,14 @@ def test_every_parameter_of_the_sdk_has_a_class() -> None:
         assert {name for kind in kinds for name in sdk.members(kind)} == set(listed)
     assert RESPONSES_QUERY.keys() == sdk.STORED.keys() | {"response_delete", "response_cancel"}
     assert RESPONSES_INCLUDE
+
+
+def test_the_documentation_has_every_parameter() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text(encoding="utf-8")
+    for operation, table in RESPONSES_QUERY.items():
+        for name, rule in table.items():
+            said = f"refused: {rule.refused}" if rule.refused else "inert"
+            assert f"| `{operation}` | `{name}` | {said} |" in text, (operation, name)
 
 
 def test_a_stored_response_tells_its_state_and_its_use() -> None:
