@@ -25,6 +25,8 @@ Operation = Literal[
     "response_delete",
     "response_cancel",
     "response_items",
+    "moderations",
+    "completions",
 ]
 Scope = Literal["read", "write", "admin"]
 Headers = list[tuple[bytes, bytes]]
@@ -98,7 +100,9 @@ class Ask(Struct, frozen=True, gc=False):
     places: tuple[tuple[str, str], ...] = ()
     """For each of them the first place in the body or headers that asks for it, as people write it."""
     output_cap: int | None = None
-    """The caller's own bound on output tokens."""
+    """The caller's own bound on output tokens, of all answers together."""
+    answers: int = 0
+    """How many answers are asked for, where it is not `n` that says it."""
     wants_usage_event: bool = False
     """OpenAI dialect: the caller asked for the extra usage event of a stream."""
     headers: tuple[tuple[bytes, bytes], ...] = ()

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from anthropic.types import AnthropicBetaParam
 
 from sekimori.dialects import fields
+from sekimori.dialects import fields_further as further
 from sekimori.dialects import fields_responses as responses
 from tests.dialects import sdk
 
@@ -128,6 +129,18 @@ def of_responses() -> Iterator[Compared]:
     yield Compared(at, "EMBEDDINGS", responses.EMBEDDINGS.keys(), members(sdk.EMBEDDINGS))
 
 
+def of_further() -> Iterator[Compared]:
+    at = "openai"
+    yield Compared(at, "MODERATIONS", further.MODERATIONS.keys(), members(sdk.MODERATIONS))
+    parts = inside(sdk.MODERATIONS, "input")
+    sent = {name: set(sdk.members(part)) for part in parts for name in sdk.kinds(part)}
+    yield Compared(at, "MODERATIONS_INPUT", further.MODERATIONS_INPUT.keys(), sent.keys())
+    for name, listed in further.MODERATIONS_INPUT.items():
+        yield Compared(at, f"MODERATIONS_INPUT.{name}", listed, sent[name])
+    yield Compared(at, "MODERATIONS_IMAGE", further.MODERATIONS_IMAGE, members(inside(parts, "image_url")))
+    yield Compared(at, "COMPLETIONS", further.COMPLETIONS.keys(), members(sdk.COMPLETIONS))
+
+
 def listed_literals(kind: Any) -> set[str]:
     """The literals of a type, those in its lists included."""
     found = {value for value in sdk.literals(kind) if isinstance(value, str)}
@@ -167,7 +180,7 @@ def of_anthropic() -> Iterator[Compared]:
 
 
 DIALECTS: Final[Mapping[str, tuple[Callable[[], Iterator[Compared]], ...]]] = {
-    "openai": (of_chat, of_responses),
+    "openai": (of_chat, of_responses, of_further),
     "anthropic": (of_anthropic,),
 }
 

@@ -12,7 +12,8 @@ from anthropic.types import MessageCreateParams as _  # noqa: F401 - fails early
 from anthropic.types import message_count_tokens_params, message_create_params
 from anthropic.types.beta import message_count_tokens_params as beta_count_tokens_params
 from anthropic.types.beta import message_create_params as beta_create_params
-from openai.types import embedding_create_params
+from openai.types import completion_create_params as legacy_create_params
+from openai.types import embedding_create_params, moderation_create_params
 from openai.types.chat import completion_create_params
 from openai.types.responses import input_item_list_params, response_create_params, response_retrieve_params
 
@@ -32,6 +33,11 @@ STORED = {
     "response_items": [input_item_list_params.InputItemListParams],
 }
 """What the SDK can put behind the `?` of a call about a stored response."""
+MODERATIONS = [moderation_create_params.ModerationCreateParams]
+COMPLETIONS = [
+    legacy_create_params.CompletionCreateParamsNonStreaming,
+    legacy_create_params.CompletionCreateParamsStreaming,
+]
 EMBEDDINGS = [embedding_create_params.EmbeddingCreateParams]
 ANTHROPIC = [
     message_create_params.MessageCreateParamsNonStreaming,

@@ -27,7 +27,9 @@ AZURE = [
     ("/openai/deployments/house%2Fgpt-x/chat/completions", "chat", "house/gpt-x"),
     ("/openai/deployments/house/gpt-x/chat/completions", "chat", "house/gpt-x"),
     ("/openai/deployments/house/gpt-x/responses", "responses", "house/gpt-x"),
+    ("/openai/deployments/gpt-x/completions", "completions", "gpt-x"),
     ("/openai/chat/completions", "chat", ""),
+    ("/openai/completions", "completions", ""),
     ("/openai/responses", "responses", ""),
     ("/openai/v1/chat/completions", "chat", ""),
     ("/openai/v1/responses", "responses", ""),
@@ -57,7 +59,7 @@ CHAT = b'{"model":"in-the-body","messages":[]}'
         "/openai/deployments/x",
         "/openai/deployments",
         "/openai/deployments/x/chat/completions/more",
-        "/openai/deployments/chat/completions",
+        "/openai/deployments/completions",
         "/openai/deployments//chat/completions",
         "/openai/v1/v1/chat/completions",
         "/openai/v1/openai/v1/chat/completions",
@@ -147,7 +149,7 @@ def test_what_is_no_path_of_a_stored_response(path: str) -> None:
 # Doors that are shut.
 
 OF_THE_SDK = [
-    "/v1/completions", "/v1/moderations", "/v1/rerank", "/v1/images/generations", "/v1/audio/speech", "/v1/files",
+    "/v1/rerank", "/v1/images/generations", "/v1/audio/speech", "/v1/files",
     "/v1/files/file-1/content", "/v1/uploads", "/v1/batches", "/v1/vector_stores", "/v1/assistants", "/v1/threads/runs",
     "/v1/conversations", "/v1/containers", "/v1/fine_tuning/jobs", "/v1/evals", "/v1/videos", "/v1/realtime",
     "/v1/responses/resp_1/more", "/v1/responses/resp_1/cancel/", "/v1/responses/", "/v1/responses/resp_1/",

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 from typing import Final
 
-from sekimori.dialects import anthropic, embeddings, gemini, openai, responses, stored
+from sekimori.dialects import anthropic, completions, embeddings, gemini, moderations, openai, responses, stored
 from sekimori.terms import Dialect, Operation
 
 SPEECH: Final[Mapping[tuple[Dialect, Operation], ModuleType]] = MappingProxyType(
@@ -26,6 +26,8 @@ SPEECH: Final[Mapping[tuple[Dialect, Operation], ModuleType]] = MappingProxyType
         ("openai", "chat"): openai,
         ("openai", "responses"): responses,
         ("openai", "embeddings"): embeddings,
+        ("openai", "moderations"): moderations,
+        ("openai", "completions"): completions,
         ("openai", "response_retrieve"): stored,
         ("openai", "response_delete"): stored,
         ("openai", "response_cancel"): stored,

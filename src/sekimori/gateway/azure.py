@@ -23,7 +23,7 @@ ROOT: Final = "/openai/"
 
 # The shortest name that leaves a path of the SDK's: the client writes a deployment's slash as it is.
 _DEPLOYMENT: Final = re.compile(
-    r"/openai/deployments/(.+?)/((?:chat/)?completions|responses|embeddings|audio/[a-z]+|images/[a-z]+)", re.ASCII
+    r"/openai/deployments/([^/].*?)/((?:chat/)?completions|responses|embeddings|audio/[a-z]+|images/[a-z]+)", re.ASCII
 )
 _VERSION: Final = re.compile(r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:-preview)?|preview|latest", re.ASCII)
 _MOST_FIELDS: Final = 20

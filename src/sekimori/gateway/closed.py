@@ -52,14 +52,6 @@ _MEDIA: Final = Shut(
 
 SHUT: Final[Mapping[str, Shut]] = MappingProxyType(
     {
-        "completions": Shut(
-            "Text completions are not carried: OpenAI calls them legacy, and they say nothing of who said what.",
-            "Use POST /v1/chat/completions.",
-        ),
-        "moderations": Shut(
-            "Moderation is not carried: it tells no usage, so it could be neither metered nor limited by cost.",
-            "Let the call itself ask for it (`moderation` of chat completions and responses).",
-        ),
         "rerank": Shut(
             "Reranking is not carried: servers differ in how they ask for it and in what they tell of its use.",
             "Compare embeddings (POST /v1/embeddings), or ask a model for the order.",

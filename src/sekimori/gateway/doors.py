@@ -69,6 +69,8 @@ CALLS: Final[dict[str, Door]] = {
     "/v1/chat/completions": Door("openai", "chat"),
     "/v1/responses": Door("openai", "responses"),
     "/v1/embeddings": Door("openai", "embeddings"),
+    "/v1/moderations": Door("openai", "moderations"),
+    "/v1/completions": Door("openai", "completions"),
     "/v1/messages": Door("anthropic", "chat"),
     "/v1/messages/count_tokens": Door("anthropic", "count_tokens"),
 }

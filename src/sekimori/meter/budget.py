@@ -37,7 +37,15 @@ SWEEP: Final = 4096
 DEFAULT_OUTPUT: Final = 16_384
 """Output tokens that are held for a call whose bound nobody names: neither the caller nor a Limit."""
 NO_OUTPUT: Final = frozenset(
-    {"embeddings", "count_tokens", "response_retrieve", "response_delete", "response_cancel", "response_items"}
+    {
+        "embeddings",
+        "count_tokens",
+        "moderations",
+        "response_retrieve",
+        "response_delete",
+        "response_cancel",
+        "response_items",
+    }
 )
 """Operations whose replies hold no generated tokens."""
 MOST_ANSWERS: Final = 128
@@ -386,6 +394,8 @@ class _Charge(NamedTuple):
 
 def answers(ask: Ask) -> int:
     """How many answers the call asks for (OpenAI's `n`): each may be as long as a bound allows."""
+    if ask.answers:
+        return ask.answers
     raw = ask.members.get("n")
     told = bytes(raw) if raw is not None else b""
     return min(max(1, int(told)), MOST_ANSWERS) if len(told) <= 9 and told.isdigit() else 1

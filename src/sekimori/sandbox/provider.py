@@ -21,7 +21,7 @@ from sekimori.dialects.speech import SPEECH, VOICE
 from sekimori.dialects.strict import read_object
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.http.message import Reply, Request
-from sekimori.sandbox import embeddings, gemini, replies, responses
+from sekimori.sandbox import completions, embeddings, gemini, moderations, replies, responses
 from sekimori.sandbox.clouds import Clouds, Door, Dressed
 from sekimori.sandbox.replies import Heard, Said, fingerprint, say
 from sekimori.sandbox.scenarios import PREFIX, SCENARIOS, Scenario, choose
@@ -49,10 +49,17 @@ _DOORS: Final[dict[str, tuple[Dialect, Operation]]] = {
     "/v1/chat/completions": ("openai", "chat"),
     "/v1/responses": ("openai", "responses"),
     "/v1/embeddings": ("openai", "embeddings"),
+    "/v1/moderations": ("openai", "moderations"),
+    "/v1/completions": ("openai", "completions"),
     "/v1/messages": ("anthropic", "chat"),
     "/v1/messages/count_tokens": ("anthropic", "count_tokens"),
 }
-_MANNERS: Final[dict[Operation, ModuleType]] = {"responses": responses, "embeddings": embeddings}
+_MANNERS: Final[dict[Operation, ModuleType]] = {
+    "responses": responses,
+    "embeddings": embeddings,
+    "moderations": moderations,
+    "completions": completions,
+}
 """Operations that are not said as `replies` says a chat."""
 _encode: Final = msgspec.json.Encoder().encode
 

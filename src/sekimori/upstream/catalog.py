@@ -32,6 +32,8 @@ _PATHS: Final[Mapping[tuple[Dialect, Operation], str]] = MappingProxyType(
         ("openai", "chat"): "/chat/completions",
         ("openai", "responses"): "/responses",
         ("openai", "embeddings"): "/embeddings",
+        ("openai", "moderations"): "/moderations",
+        ("openai", "completions"): "/completions",
         ("openai", "response_retrieve"): "/responses/{object}",
         ("openai", "response_delete"): "/responses/{object}",
         ("openai", "response_cancel"): "/responses/{object}/cancel",

@@ -149,7 +149,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 auth={"openai": ("api-key",), "anthropic": ("x-api-key", "api-key")},
                 include_usage=True,
                 operations={
-                    "openai": frozenset[Operation]({"chat", "responses", "embeddings"}) | _STORED,
+                    "openai": frozenset[Operation]({"chat", "responses", "embeddings", "completions"}) | _STORED,
                     "anthropic": frozenset({"chat", "count_tokens"}),
                 },
                 prefixes={"openai": "/openai", "anthropic": "/anthropic"},
@@ -158,6 +158,8 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                     * ("/openai/deployments/{deployment}/chat/completions?api-version={api_version}",),
                     ("openai", "embeddings"): 2
                     * ("/openai/deployments/{deployment}/embeddings?api-version={api_version}",),
+                    ("openai", "completions"): 2
+                    * ("/openai/deployments/{deployment}/completions?api-version={api_version}",),
                     ("openai", "responses"): 2 * ("/openai/responses?api-version={api_version}",),
                     ("openai", "response_retrieve"): 2 * ("/openai/responses/{object}?api-version={api_version}",),
                     ("openai", "response_delete"): 2 * ("/openai/responses/{object}?api-version={api_version}",),
@@ -270,7 +272,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 dialects=_OPENAI,
                 usual=_OPENAI,
                 auth={"openai": _BEARER},
-                operations={"openai": frozenset({"chat", "embeddings"})},
+                operations={"openai": frozenset({"chat", "embeddings", "moderations"})},
             ),
             Entry(
                 name="groq",
@@ -295,7 +297,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 usual=_BOTH,
                 auth={"openai": _BEARER, "anthropic": _BEARER},
                 include_usage=True,
-                operations={"openai": _CHAT, "anthropic": _CHAT},
+                operations={"openai": frozenset({"chat", "completions"}), "anthropic": _CHAT},
             ),
             Entry(
                 name="deepseek",
