@@ -27,6 +27,8 @@ Operation = Literal[
     "response_items",
     "moderations",
     "completions",
+    "rerank",
+    "images",
 ]
 Scope = Literal["read", "write", "admin"]
 Headers = list[tuple[bytes, bytes]]

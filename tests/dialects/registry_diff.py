@@ -139,6 +139,7 @@ def of_further() -> Iterator[Compared]:
         yield Compared(at, f"MODERATIONS_INPUT.{name}", listed, sent[name])
     yield Compared(at, "MODERATIONS_IMAGE", further.MODERATIONS_IMAGE, members(inside(parts, "image_url")))
     yield Compared(at, "COMPLETIONS", further.COMPLETIONS.keys(), members(sdk.COMPLETIONS))
+    yield Compared(at, "IMAGES", further.IMAGES.keys(), members(sdk.IMAGES))
 
 
 def listed_literals(kind: Any) -> set[str]:

@@ -13,7 +13,7 @@ from anthropic.types import message_count_tokens_params, message_create_params
 from anthropic.types.beta import message_count_tokens_params as beta_count_tokens_params
 from anthropic.types.beta import message_create_params as beta_create_params
 from openai.types import completion_create_params as legacy_create_params
-from openai.types import embedding_create_params, moderation_create_params
+from openai.types import embedding_create_params, image_generate_params, moderation_create_params
 from openai.types.chat import completion_create_params
 from openai.types.responses import input_item_list_params, response_create_params, response_retrieve_params
 
@@ -34,6 +34,10 @@ STORED = {
 }
 """What the SDK can put behind the `?` of a call about a stored response."""
 MODERATIONS = [moderation_create_params.ModerationCreateParams]
+IMAGES = [
+    image_generate_params.ImageGenerateParamsNonStreaming,
+    image_generate_params.ImageGenerateParamsStreaming,
+]
 COMPLETIONS = [
     legacy_create_params.CompletionCreateParamsNonStreaming,
     legacy_create_params.CompletionCreateParamsStreaming,

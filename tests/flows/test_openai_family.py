@@ -253,6 +253,33 @@ async def test_legacy_completions(here: Place, practice: tuple[Provider, int]) -
     assert not any(one.usage.estimated for one in settled)
 
 
+async def test_reranking(here: Place, practice: tuple[Provider, int]) -> None:
+    asked: dict[str, Any] = {"model": "sandbox-echo", "query": "red fox", "documents": ["a dog", {"text": "red fox"}]}
+    async with client_of(here) as client:
+        reply: Any = await client.post("/rerank", body={**asked, "top_n": 1}, cast_to=object)
+        assert [(one["index"], one["relevance_score"]) for one in reply["results"]] == [(1, 1.0)]
+        assert sent(practice) == {**asked, "top_n": 1}
+        with pytest.raises(openai.BadRequestError, match="image"):
+            await client.post("/rerank", body={**asked, "documents": [{"image": "http://h/"}]}, cast_to=object)
+    [settled] = await here.of_kind("acme", entry.SETTLED)
+    assert (settled.usage.input, settled.usage.output, settled.usage.estimated) == (8, 0, False)
+
+
+async def test_images(here: Place, practice: tuple[Provider, int]) -> None:
+    async with client_of(here) as client:
+        reply = await client.images.generate(model="practice/sandbox-echo", prompt="a red fox", n=2)
+        assert reply.data is not None
+        assert [base64.b64decode(one.b64_json or "")[1:4] for one in reply.data] == [b"PNG"] * 2
+        assert sent(practice)["model"] == "sandbox-echo"
+        by_url = await client.images.generate(model="sandbox-echo", prompt="x", response_format="url")
+        assert by_url.data is not None
+        assert (by_url.data[0].url or "").startswith("https://")
+        with pytest.raises(openai.BadRequestError, match="not streamed"):
+            await client.images.generate(model="sandbox-echo", prompt="x", stream=True)
+    settled = await here.of_kind("acme", entry.SETTLED)
+    assert [(one.usage.input, one.usage.output) for one in settled] == [(3, 200), (1, 100)]
+
+
 FAILURES = [
     ("sandbox-rate-limited", openai.RateLimitError),
     ("sandbox-overloaded", openai.InternalServerError),
@@ -286,6 +313,8 @@ async def test_what_fails_raises_the_sdks_own_exception(here: Place, model: str,
                 await client.embeddings.create(model=model, input="x")
             with pytest.raises(expected):
                 await client.moderations.create(model=model, input="x")
+            with pytest.raises(expected):
+                await client.images.generate(model=model, prompt="x")
             with pytest.raises(expected):
                 await client.completions.create(model=model, prompt="x")
 
@@ -346,8 +375,8 @@ async def test_doors_that_are_shut_say_what_to_do_instead(here: Place) -> None:
             await client.post("/responses/compact", cast_to=object)
         with pytest.raises(openai.NotFoundError, match="file_data"):
             await client.files.list()
-        with pytest.raises(openai.NotFoundError, match="image_generation"):
-            await client.images.generate(model="sandbox-echo", prompt="x")
+        with pytest.raises(openai.NotFoundError, match="images/generations"):
+            await client.images.edit(model="sandbox-echo", prompt="x", image=b"x")
     async with azure_of(here) as client:
         with pytest.raises(openai.NotFoundError, match="no guard reads"):
             await client.audio.speech.create(model="sandbox-echo", voice="alloy", input="x")

@@ -149,7 +149,7 @@ def test_what_is_no_path_of_a_stored_response(path: str) -> None:
 # Doors that are shut.
 
 OF_THE_SDK = [
-    "/v1/rerank", "/v1/images/generations", "/v1/audio/speech", "/v1/files",
+    "/v1/images/edits", "/v1/images/variations", "/v1/audio/speech", "/v1/files",
     "/v1/files/file-1/content", "/v1/uploads", "/v1/batches", "/v1/vector_stores", "/v1/assistants", "/v1/threads/runs",
     "/v1/conversations", "/v1/containers", "/v1/fine_tuning/jobs", "/v1/evals", "/v1/videos", "/v1/realtime",
     "/v1/responses/resp_1/more", "/v1/responses/resp_1/cancel/", "/v1/responses/", "/v1/responses/resp_1/",

@@ -1,4 +1,4 @@
-"""The dated field registry of further operations of the OpenAI dialect: moderations and legacy completions.
+"""The dated field registry of further operations of the OpenAI dialect: moderations, text completions, rerank, images.
 
 Classes, date and sources are those of `fields`; docs/dialects.md shows these tables, and tests/dialects/test_fields.py
 walks the SDK's types against them.
@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 # One registry in several files, for the sake of their length: so the makers of its tables are shared, though private.
-from sekimori.dialects.fields import _OTHER_MODELS, OPENAI_CHAT, _inert, _table
+from sekimori.dialects.fields import _OTHER_MODELS, OPENAI_CHAT, Rule, _inert, _table
 
 MODERATIONS: Final = _table(
     _inert("model", "input"),
@@ -45,3 +45,32 @@ COMPLETIONS: Final = _table(
 
 COMPLETIONS_SCHEMAS: Final = ("response_format", "guided_json", "structured_outputs", "json_schema")
 """Members that hold JSON Schemas."""
+
+RERANK: Final = _table(
+    # No SDK of OpenAI's has it: what vLLM, llama.cpp, Jina's and Cohere's servers take.
+    _inert(
+        "model", "query", "documents", "top_n", "return_documents", "max_tokens_per_doc", "max_chunks_per_doc",
+        "truncate_prompt_tokens", "truncation", "priority", "user",
+    ),
+    {"models": _OTHER_MODELS, "route": _OTHER_MODELS, "fallbacks": _OTHER_MODELS},
+)  # fmt: skip
+"""Top-level members of `POST /v1/rerank`."""
+RERANK_DOCUMENT: Final = frozenset({"text"})
+"""Members of a document that is an object."""
+
+IMAGES: Final = _table(
+    _inert(
+        "model", "prompt", "n", "background", "complexity", "frame_count", "frame_duration_ms", "moderation",
+        "output_compression", "output_format", "quality", "response_format", "safety_identifier", "size", "style",
+        "user",
+    ),
+    {
+        "stream": Rule(note="only `false`"),
+        "partial_images": Rule(note="only of a stream"),
+        "svg": Rule(refused="it names another model than the one that was decided on"),
+    },
+    # Not in OpenAI's own types: what servers of this dialect add.
+    _inert("negative_prompt", "seed", "steps", "guidance_scale", "width", "height"),
+    {"models": _OTHER_MODELS, "route": _OTHER_MODELS, "fallbacks": _OTHER_MODELS},
+)  # fmt: skip
+"""Top-level members of `POST /v1/images/generations`."""

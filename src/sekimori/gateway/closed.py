@@ -52,13 +52,9 @@ _MEDIA: Final = Shut(
 
 SHUT: Final[Mapping[str, Shut]] = MappingProxyType(
     {
-        "rerank": Shut(
-            "Reranking is not carried: servers differ in how they ask for it and in what they tell of its use.",
-            "Compare embeddings (POST /v1/embeddings), or ask a model for the order.",
-        ),
         "images": Shut(
-            "Images are not made through this door: their cost is by the piece, and replies may be addresses.",
-            "Use the tool `image_generation` of POST /v1/responses, with the capability `image_generation`.",
+            "Images are not edited or varied through here: they are sent in a form that no guard reads.",
+            "Make them (POST /v1/images/generations), or use the tool `image_generation` of POST /v1/responses.",
         ),
         "audio": _MEDIA,
         "videos": _MEDIA,

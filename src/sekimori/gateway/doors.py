@@ -71,6 +71,8 @@ CALLS: Final[dict[str, Door]] = {
     "/v1/embeddings": Door("openai", "embeddings"),
     "/v1/moderations": Door("openai", "moderations"),
     "/v1/completions": Door("openai", "completions"),
+    "/v1/rerank": Door("openai", "rerank"),
+    "/v1/images/generations": Door("openai", "images"),
     "/v1/messages": Door("anthropic", "chat"),
     "/v1/messages/count_tokens": Door("anthropic", "count_tokens"),
 }

@@ -41,6 +41,7 @@ NO_OUTPUT: Final = frozenset(
         "embeddings",
         "count_tokens",
         "moderations",
+        "rerank",
         "response_retrieve",
         "response_delete",
         "response_cancel",

@@ -21,7 +21,7 @@ from sekimori.dialects.speech import SPEECH, VOICE
 from sekimori.dialects.strict import read_object
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.http.message import Reply, Request
-from sekimori.sandbox import completions, embeddings, gemini, moderations, replies, responses
+from sekimori.sandbox import completions, embeddings, gemini, images, moderations, replies, rerank, responses
 from sekimori.sandbox.clouds import Clouds, Door, Dressed
 from sekimori.sandbox.replies import Heard, Said, fingerprint, say
 from sekimori.sandbox.scenarios import PREFIX, SCENARIOS, Scenario, choose
@@ -51,6 +51,8 @@ _DOORS: Final[dict[str, tuple[Dialect, Operation]]] = {
     "/v1/embeddings": ("openai", "embeddings"),
     "/v1/moderations": ("openai", "moderations"),
     "/v1/completions": ("openai", "completions"),
+    "/v1/rerank": ("openai", "rerank"),
+    "/v1/images/generations": ("openai", "images"),
     "/v1/messages": ("anthropic", "chat"),
     "/v1/messages/count_tokens": ("anthropic", "count_tokens"),
 }
@@ -59,6 +61,8 @@ _MANNERS: Final[dict[Operation, ModuleType]] = {
     "embeddings": embeddings,
     "moderations": moderations,
     "completions": completions,
+    "rerank": rerank,
+    "images": images,
 }
 """Operations that are not said as `replies` says a chat."""
 _encode: Final = msgspec.json.Encoder().encode
@@ -377,7 +381,7 @@ _USAGES: Final[dict[str, Any]] = {
 
 
 def _usage(heard: Heard, count: int) -> dict[str, int]:
-    if heard.dialect == "openai" and heard.operation != "responses":
+    if heard.dialect == "openai" and heard.operation not in ("responses", "images"):
         return {"prompt_tokens": count, "completion_tokens": count, "total_tokens": 2 * count}
     if heard.dialect == "gemini":
         return gemini.counted(count)

@@ -34,6 +34,8 @@ _PATHS: Final[Mapping[tuple[Dialect, Operation], str]] = MappingProxyType(
         ("openai", "embeddings"): "/embeddings",
         ("openai", "moderations"): "/moderations",
         ("openai", "completions"): "/completions",
+        ("openai", "rerank"): "/rerank",
+        ("openai", "images"): "/images/generations",
         ("openai", "response_retrieve"): "/responses/{object}",
         ("openai", "response_delete"): "/responses/{object}",
         ("openai", "response_cancel"): "/responses/{object}/cancel",

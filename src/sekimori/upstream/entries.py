@@ -107,6 +107,12 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 auth={"openai": _BEARER},
                 conditions={503: "overloaded"},
                 include_usage=True,
+                operations={
+                    "openai": frozenset[Operation](
+                        {"chat", "responses", "embeddings", "completions", "moderations", "images"}
+                    )
+                    | _STORED
+                },
                 takes=frozenset({"organization", "project"}),
                 account=(("organization", b"openai-organization"), ("project", b"openai-project")),
             ),
@@ -149,7 +155,8 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 auth={"openai": ("api-key",), "anthropic": ("x-api-key", "api-key")},
                 include_usage=True,
                 operations={
-                    "openai": frozenset[Operation]({"chat", "responses", "embeddings", "completions"}) | _STORED,
+                    "openai": frozenset[Operation]({"chat", "responses", "embeddings", "completions", "images"})
+                    | _STORED,
                     "anthropic": frozenset({"chat", "count_tokens"}),
                 },
                 prefixes={"openai": "/openai", "anthropic": "/anthropic"},
@@ -160,6 +167,8 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                     * ("/openai/deployments/{deployment}/embeddings?api-version={api_version}",),
                     ("openai", "completions"): 2
                     * ("/openai/deployments/{deployment}/completions?api-version={api_version}",),
+                    ("openai", "images"): 2
+                    * ("/openai/deployments/{deployment}/images/generations?api-version={api_version}",),
                     ("openai", "responses"): 2 * ("/openai/responses?api-version={api_version}",),
                     ("openai", "response_retrieve"): 2 * ("/openai/responses/{object}?api-version={api_version}",),
                     ("openai", "response_delete"): 2 * ("/openai/responses/{object}?api-version={api_version}",),
