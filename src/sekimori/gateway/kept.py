@@ -29,6 +29,8 @@ from sekimori.upstream.objects import Made, Objects, Open
 class Kept(Struct, frozen=True):
     """What a hop changed. Empty where it changed nothing."""
 
+    key_uid: str = ""
+    """Of the key with which."""
     minted: tuple[str, ...] = ()
     """Ids of what the provider keeps from now on."""
     began: str = ""
@@ -91,15 +93,17 @@ def keep(
     if ask.object:
         if answer.finish == DELETED:
             objects.delete(tenant, key, ask.object)
-            return Kept(deleted=ask.object, object=ask.object)
-        if made is None or made.open is None or answer.finish not in FINAL or not objects.end(tenant, key, ask.object):
+            return Kept(key, deleted=ask.object, object=ask.object)
+        if made is None or made.key_uid != key or made.open is None or answer.finish not in FINAL:
             return NOTHING
+        if not objects.end(tenant, key, ask.object):
+            return NOTHING  # another call told it while this one was under way
         # What it made is known with its end.
-        return Kept(tuple(id for id in answer.minted if id != ask.object), ended=made.open, object=ask.object)
+        return Kept(key, tuple(id for id in answer.minted if id != ask.object), ended=made.open, object=ask.object)
     minted = answer.minted if answer.stream is None else answer.stream.minted
     if not minted or not (route.stores or ask.needs & STATEFUL):
         return NOTHING
-    return Kept(minted, began=minted[0] if works_on(ask, answer) else "")
+    return Kept(key, minted, began=minted[0] if works_on(ask, answer) else "")
 
 
 def works_on(ask: Ask, answer: Answer) -> bool:
@@ -129,7 +133,7 @@ def enter(
     objects.mint(principal.tenant_uid, route.key_uid, kept.minted, model, kept.began, estimate)
 
 
-def undo(objects: Objects, principal: Principal, key_uid: str, kept: Kept) -> None:
+def undo(objects: Objects, principal: Principal, kept: Kept) -> None:
     """What could not be recorded did not happen."""
-    objects.unmint(principal.tenant_uid, key_uid, kept.minted)
-    objects.undo(principal.tenant_uid, key_uid, kept.object if kept.ended is not None else "", kept.deleted)
+    objects.unmint(principal.tenant_uid, kept.key_uid, kept.minted)
+    objects.undo(principal.tenant_uid, kept.key_uid, kept.object if kept.ended is not None else "", kept.deleted)

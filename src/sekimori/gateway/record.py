@@ -347,9 +347,8 @@ class Recording:
 
     def _unkeep(self) -> None:
         """What could not be recorded: of a hop whose settlement failed."""
-        if self._kept is not keeping.NOTHING and self._route is not None:
-            keeping.undo(self._books.objects, self._principal, self._route.key_uid, self._kept)
-            self._difference = None
+        keeping.undo(self._books.objects, self._principal, self._kept)
+        self._difference = None
 
     def _settlement(self, outcome: entries.Outcome, refusal: Refusal | None) -> list[Draft]:
         answer, route, ask, now = self._answer, self._route, self._ask, self._books.clock.monotonic()
@@ -363,9 +362,9 @@ class Recording:
             price = price._replace(nano=max(price.nano, held))
         nano = None if price is None else price.nano
         kept = self._kept = keeping.keep(self._books.objects, self._principal, route, ask, answer, self._made)
-        keeping.enter(
-            self._books.objects, self._principal, route, kept, usage, nano, self._books.clock.now_ms(), self._tags
-        )
+        if kept.minted:
+            now_ms = self._books.clock.now_ms()
+            keeping.enter(self._books.objects, self._principal, route, kept, usage, nano, now_ms, self._tags)
         of_key = usage, nano
         if ask.object:
             # Such a call uses nothing itself; what it tells is another's use, and that only once.
