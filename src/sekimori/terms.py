@@ -16,7 +16,20 @@ OPERATOR = "operator"
 """Owner of what belongs to the company that runs Sekimori; reserved as a tenant name."""
 
 Dialect = Literal["openai", "anthropic", "gemini"]
-Operation = Literal["chat", "responses", "embeddings", "count_tokens"]
+Operation = Literal[
+    "chat",
+    "responses",
+    "embeddings",
+    "count_tokens",
+    "response_retrieve",
+    "response_delete",
+    "response_cancel",
+    "response_items",
+    "moderations",
+    "completions",
+    "rerank",
+    "images",
+]
 Scope = Literal["read", "write", "admin"]
 Headers = list[tuple[bytes, bytes]]
 """Header fields in order; names in lower case, values without surrounding white space."""
@@ -53,6 +66,10 @@ class Named(Struct, frozen=True, gc=False):
     """The stream is asked for as one JSON array and not as server-sent events (Gemini without `alt=sse`)."""
     batch: bool = False
     """The path is that of several embeddings in one call (Gemini)."""
+    object: str = ""
+    """An object kept at the provider that the path names, and that the call is about."""
+    query: str = ""
+    """What follows the `?`, where the operation reads it."""
 
 
 NOTHING_NAMED = Named()
@@ -85,7 +102,9 @@ class Ask(Struct, frozen=True, gc=False):
     places: tuple[tuple[str, str], ...] = ()
     """For each of them the first place in the body or headers that asks for it, as people write it."""
     output_cap: int | None = None
-    """The caller's own bound on output tokens."""
+    """The caller's own bound on output tokens, of all answers together."""
+    answers: int = 0
+    """How many answers are asked for, where it is not `n` that says it."""
     wants_usage_event: bool = False
     """OpenAI dialect: the caller asked for the extra usage event of a stream."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -101,6 +120,11 @@ class Ask(Struct, frozen=True, gc=False):
     """The stream is asked for as one JSON array (Gemini dialect)."""
     batch: bool = False
     """Several embeddings in one call, by a path of its own (Gemini dialect)."""
+    object: str = ""
+    """An object kept at the provider that the call is about, and that stands in its target; also among `objects`. Such
+    a call names no model: it is decided on the one that the object was made with."""
+    query: str = ""
+    """What travels behind the `?` of the target: read, judged and written anew."""
 
 
 class Origin(Struct, frozen=True):

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from sekimori.errors import Refusal
+from sekimori.gateway import kept as keeping
 from sekimori.ledger import entry as entries
 from sekimori.meter.prices import Cost
-from sekimori.meter.reservation import Most
+from sekimori.meter.reservation import Correction, Most
 from sekimori.meter.usage import estimate
-from sekimori.policy.decide import STATEFUL
 from sekimori.telemetry import CallLine
-from sekimori.terms import OPERATOR, Ask, Grant, Principal, Route, Tags, Usage, Verdict
+from sekimori.terms import Ask, Grant, Principal, Route, Tags, Usage, Verdict
 from sekimori.upstream.call import Answer
 
 
@@ -28,12 +28,14 @@ class Leg:
         "answer",
         "ask",
         "began",
+        "correction",
         "cost",
         "entry",
         "final",
         "first_byte",
         "grant",
-        "minted",
+        "kept",
+        "key_used_of",
         "most",
         "number",
         "outcome",
@@ -77,7 +79,12 @@ class Leg:
         self.used: Usage | None = None
         self.cost: Cost | None = None
         self.seconds = 0.0
-        self.minted: tuple[str, ...] = ()
+        self.kept = keeping.NOTHING
+        """What it changed in what the provider keeps."""
+        self.key_used_of: tuple[Usage | None, int | None] = (None, None)
+        """Usage and cost that its key is charged with."""
+        self.correction: Correction | None = None
+        """What an estimate of before was wrong by."""
 
     @property
     def reached(self) -> bool:
@@ -122,7 +129,24 @@ class Leg:
             found = found._replace(nano=max(found.nano, held))
         self.cost = found
         self.seconds = now - self.began
-        self.minted = self._kept()
+
+    @property
+    def nano(self) -> int | None:
+        """What it cost, in nano-USD; None where that has no price."""
+        return None if self.cost is None else self.cost.nano
+
+    def keeps(self, kept: keeping.Kept) -> None:
+        """Work out whose use its figures are, by what it changed in what the provider keeps."""
+        self.kept = kept
+        self.key_used_of = self.used, self.nano
+        if self.ask.object:
+            # Such a call uses nothing itself; what it tells is another's use, and that only once.
+            if kept.ended is None:
+                self.key_used_of = None, None
+            else:
+                self.key_used_of = kept.difference(*self.key_used_of)
+                self.correction = kept.correction(*self.key_used_of)
+            self.used = self.cost = None
 
     def usage(self, outcome: entries.Outcome) -> tuple[Usage | None, int]:
         """The provider's own figures; where it answered and did not say, or was cut short, an estimate, marked so.
@@ -133,6 +157,8 @@ class Leg:
         answer = self.answer
         if outcome == "not_sent" or not answer.sent:
             return None, 0
+        if self.ask.object:
+            return answer.usage, 0
         told = answer.usage if answer.stream is None else answer.stream.usage
         if told is not None and (answer.stream is None or answer.stream.complete):
             return told, 0
@@ -144,17 +170,6 @@ class Leg:
         if told is None:
             return Usage(most.input, most.output, estimated=True), most.nano
         return replace(told, output=max(told.output, most.output), estimated=True), 0
-
-    def _kept(self) -> tuple[str, ...]:
-        """What the provider keeps from now on for this tenant and key.
-
-        Of a key that tenants share nothing is remembered: what it made must not be named by anyone.
-        """
-        answer, route = self.answer, self.route
-        if route.key_owner_uid == OPERATOR:
-            return ()
-        minted = answer.minted if answer.stream is None else answer.stream.minted
-        return minted if minted and (route.stores or self.ask.needs & STATEFUL) else ()
 
     # Once it has ended.
 
@@ -170,28 +185,31 @@ class Leg:
             status=self.answer.status,
             reason=None if self.refusal is None else self.refusal.number,
             usage=self.used,
-            cost_nano=None if cost is None else cost.nano,
+            cost_nano=self.nano,
             price_source=None if cost is None else cost.source,
             ms_first_byte=None if first is None else round(first * 1000),
             ms_total=round(self.seconds * 1000),
             released_bytes=self.released + (len(self.final) if self.final is not None else 0),
             verdict=self.output,
             request_id=call,
-            minted=list(self.minted),
+            minted=list(self.kept.minted),
         )
 
     def key_used(self) -> entries.KeyUsed:
-        route = self.route
+        route, (usage, nano) = self.route, self.key_used_of
         return entries.KeyUsed(
             key=route.key,
             key_uid=route.key_uid,
             key_version=self.answer.key_version or None,
             provider=route.provider.name,
             model=route.model,
-            usage=self.used,
-            cost_nano=None if self.cost is None else self.cost.nano,
+            usage=usage,
+            cost_nano=nano,
             outcome=self.outcome,
             tags=self.tags,
+            began=self.kept.began,
+            corrects=self.kept.corrected,
+            deleted=self.kept.deleted,
         )
 
     def line(self, call: str, principal: Principal, now_ms: int) -> CallLine:

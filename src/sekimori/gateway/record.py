@@ -20,6 +20,7 @@ from typing import Final
 from msgspec import Struct
 
 from sekimori.errors import Fault, Refusal, Refused
+from sekimori.gateway import kept as keeping
 from sekimori.gateway.doors import Door, figures_headers, refuse
 from sekimori.gateway.leg import Leg
 from sekimori.gateway.refusals import Asked, Refusals
@@ -33,7 +34,7 @@ from sekimori.policy.snapshot import Snapshot
 from sekimori.telemetry import Log, Metrics
 from sekimori.terms import OPERATOR, Ask, Grant, Headers, Principal, Route, Usage, Verdict
 from sekimori.upstream.call import Answer
-from sekimori.upstream.objects import Objects
+from sekimori.upstream.objects import Made, Objects
 
 PROGRESS_S: Final = 10.0
 """Seconds of streaming after which the record says so, and again after as many."""
@@ -91,12 +92,18 @@ class Recording:
         self._entry = ""
         """What the reply names as its record."""
         self._next_progress = 0.0
+        self._made: Made | None = None
+        """How the object was made that the call is about, where it is about one."""
 
     # What the steps of the walk tell.
 
     def asked(self, ask: Ask) -> Ask:
         self._ask = ask
         return ask
+
+    def concerns(self, made: Made) -> None:
+        """How the object was made that the call is about."""
+        self._made = made
 
     def reserved(self, reservation: Reservation) -> None:
         self._reservation = reservation
@@ -307,30 +314,37 @@ class Recording:
         every bound. Raises Fault `ledger_unavailable`.
         """
         ids: list[str] = []
+        written = True  # a write goes on when its waiter is cancelled
         try:
             ids = await self._books.ledger.write(*drafts)
         except Fault:
-            for leg in ended:  # what could not be recorded does not exist
-                self._books.objects.unmint(self._principal.tenant_uid, leg.route.key_uid, leg.minted)
+            written = False
+            for leg in ended:  # what could not be recorded did not happen
+                keeping.undo(self._books.objects, self._principal, leg.kept)
             raise
         finally:
             if self._reservation is not None:
                 last = -1
                 for leg in ended:
                     last += 1 if leg.outcome == "not_sent" else 2
-                    price, entry = leg.cost, ids[last] if ids else ""  # its `KeyUsed`, where it has one
-                    nano = None if price is None else price.nano
-                    self._reservation.settle(leg.route.key_uid, leg.used, nano, entry, sent=leg.reached)
+                    entry = ids[last] if ids else ""  # its `KeyUsed`, where it has one
+                    self._reservation.settle(leg.route.key_uid, leg.used, leg.nano, entry, sent=leg.reached)
+                    if written and leg.correction is not None:
+                        self._reservation.correct(leg.route.key_uid, leg.correction, entry)
         return ids
 
     def _end_of(self, leg: Leg, outcome: entries.Outcome, refusal: Refusal | None) -> list[Draft]:
         """What is written of a hop's end."""
-        books = self._books
+        books, principal = self._books, self._principal
+        now_ms = books.clock.now_ms()
         leg.end(outcome, refusal, books.clock.monotonic(), books.cost)
         # It exists here before anyone can read its id.
-        books.objects.mint(self._principal.tenant_uid, leg.route.key_uid, leg.minted)
+        kept = keeping.keep(books.objects, principal, leg.route, leg.ask, leg.answer, self._made)
+        if kept.minted:
+            keeping.enter(books.objects, principal, leg.route, kept, leg.used, leg.nano, now_ms, leg.tags)
+        leg.keeps(kept)
         self._meter.settled(outcome, leg.seconds, leg.used, leg.first)
-        books.log.call(leg.line(self.call, self._principal, books.clock.now_ms()))
+        books.log.call(leg.line(self.call, principal, now_ms))
         drafts = [self._draft(leg.settled(self.call), entries.AGENT_EXECUTION, leg)]
         if outcome != "not_sent":
             drafts.append(self._draft(leg.key_used(), entries.KEY_ACCESS, leg))

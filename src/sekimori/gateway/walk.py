@@ -1,10 +1,11 @@
 """The walk of one call: the dangerous sequence, from a stranger's bytes to a settled record.
 
 Read `walk` aloud: authenticate, read, decide, reserve, see who made what is named, screen, and for each authorised hop
-record, call, screen, release; the exit of `recording` settles. Where policy hedges, the call of a hop that is slow is
-a race of two (gateway/hedge), each authorised and recorded like any. There are no hooks between the steps, so that no
-configuration can reorder them. What a step refuses it refuses by raising a `Refusal`; `Recording` makes the record and
-the reply of it.
+record, call, screen, release; the exit of `recording` settles. A call about an object that a provider keeps names no
+model: between reading and deciding, that is found which made the object. Where policy hedges, the call of a hop that is
+slow is a race of two (gateway/hedge), each authorised and recorded like any. There are no hooks between the steps, so
+that no configuration can reorder them. What a step refuses it refuses by raising a `Refusal`; `Recording` makes the
+record and the reply of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from sekimori.dialects.absent import absent
 from sekimori.errors import Refused
@@ -26,8 +27,8 @@ from sekimori.guard.screen import screen_input, screen_output
 from sekimori.http.server import Reply, Request
 from sekimori.identity.authenticate import KeyIndex, authenticate
 from sekimori.meter.budget import Budget
-from sekimori.policy.decide import again, decide, narrowed
-from sekimori.terms import Ask, Grant, Route
+from sekimori.policy.decide import admit, again, decide, narrowed
+from sekimori.terms import Ask, Grant, Principal, Route
 from sekimori.upstream.call import Providers
 from sekimori.upstream.health import Health
 from sekimori.upstream.hedges import Hedges
@@ -51,6 +52,8 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
     principal = authenticate(request.headers, request.query, at.index, at.books.clock.now_ms())
     async with Recording(at.books, door, principal, reply) as record:
         ask = record.asked(door.read(await request.body(), request.headers))
+        if ask.object:
+            ask = record.asked(await of_object(at, principal, ask, record))
         grant = decide(at.books.snapshot(), principal, ask)
         await at.budget.ready(grant)
         # Left at the exit of `record`, whatever happens in between.
@@ -73,6 +76,27 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
                     return await release(leg, record)
                 # Nothing is released yet, and the policy may let another key try.
             raise record.exhausted()
+
+
+async def of_object(at: Gateway, principal: Principal, ask: Ask, record: Recording) -> Ask:
+    """The ask, of the model that made the object which it is about.
+
+    Raises Refused where the agent may not ask such a thing at all, which is found before anything is looked up; and
+    `Absent` where no object of that name was made for this tenant with a key and a model that this agent may call: it
+    does not matter which of these is missing.
+    """
+    admit(at.books.snapshot(), principal, ask)
+    for made in await at.books.objects.made(principal.tenant_uid, ask.object):
+        meant = structs.replace(ask, model=made.model)
+        try:
+            grant = decide(at.books.snapshot(), principal, meant)
+        except Refused:
+            continue
+        if narrowed(grant, frozenset({made.key_uid})) is not None:
+            record.concerns(made)
+            return meant
+    id, place = ask.objects[0]
+    raise absent(ask.dialect, id, place)
 
 
 async def owned(at: Gateway, grant: Grant, ask: Ask) -> Grant:

@@ -20,6 +20,10 @@ from sekimori.policy.problems import looks_secret, shown
 from sekimori.policy.reading import Node
 from sekimori.upstream.catalog import offers
 
+_MODES: Final = frozenset(
+    {"", "chat", "completion", "responses", "embedding", "moderation", "rerank", "image_generation"}
+)
+"""Modes of a model for which there is a door; a chat where it does not say."""
 MOST: Final = 500
 """Entries that one import carries; each may be a provider, and a check compares those with one another."""
 
@@ -171,7 +175,7 @@ class Deployments:
 
     def _has_door(self, info: dict[str, Node], place: str) -> bool:
         mode = text_of(info.get("mode"))
-        if mode in ("", "chat", "completion", "responses", "embedding"):
+        if mode in _MODES:
             return True
         text = f"Sekimori has no door for the mode {shown(mode)}."
         self._say(info["mode"].line, f"{place}.model_info.mode", "left_out", text, "Call the provider as before.")

@@ -44,6 +44,7 @@ from sekimori.policy.problems import shown
 from sekimori.policy.question import Place, Query, Trace, listed
 from sekimori.policy.snapshot import AgentTable, Snapshot, TenantTable, included
 from sekimori.terms import OPERATOR, Ask, Condition, Dialect, Grant, Limits, Principal, Route, Scope
+from sekimori.upstream.catalog import offers
 from sekimori.upstream.route import same
 
 MODEL_LENGTH: Final = 256
@@ -123,6 +124,21 @@ def decide(snapshot: Snapshot, principal: Principal, ask: Ask) -> Grant:
         decision.sticky,
         tags,
     )
+
+
+def admit(snapshot: Snapshot, principal: Principal, ask: Ask) -> None:
+    """Passes where the agent may ask this of some model: steps 1, 2, 9 and the cost tags of 11.
+
+    For a call that names an object and no model: what is refused here is refused before anything is looked up, and
+    whatever `decide` still refuses on the model that made the object must look as if there were no such object. Raises
+    `Refused` as `decide` does.
+    """
+    agent = snapshot.agent(principal)
+    _admit(agent, principal.scopes, "write", Trace())
+    missing = ask.needs - agent.capabilities
+    if missing:
+        raise lacking(missing, dict(ask.places))
+    _tags(agent, ask.tags.tags)
 
 
 def _tags(agent: AgentTable, said: tuple[str, ...]) -> tuple[str, ...]:
@@ -393,7 +409,12 @@ def _unspoken(tenant: TenantTable, routed: list[str], query: Query, name: str, t
     spoken = {dialect for p in routed for dialect in tenant.known[p].contract.dialects}
     if query.dialect in spoken or not spoken:
         text = f"{query.what} is not offered for the model `{name}` in the {query.dialect} dialect."
-        return trace.refused("dialect", "unsupported_operation", text)
+        contracts = [tenant.known[p].contract for p in routed]
+        dated = [one.name for one in contracts if one.placement.api_version]
+        advice = ""
+        if any(offers(one.catalog, query.dialect, query.operation) for one in contracts if one.name in dated):
+            advice = f"Leave `apiVersion` out of the Provider document of {listed(dated)}: without a date it is."
+        return trace.refused("dialect", "unsupported_operation", text, advice)
     others = sorted(spoken)
     text = f"The model `{name}` is offered in the {' and '.join(others)} dialect, not in the {query.dialect} dialect."
     return trace.refused(

@@ -17,7 +17,7 @@ from sekimori.dialects.words import failure
 from sekimori.errors import Fault, Refusal, Upstream
 from sekimori.http.client import Deadlines, Pool, Response
 from sekimori.terms import Ask, Condition, Grant, Route, Usage
-from sekimori.upstream.catalog import ENTRIES, condition, target, upstream_model
+from sekimori.upstream.catalog import ENTRIES, METHODS, condition, target, upstream_model
 from sekimori.upstream.eventstream import MEDIA_TYPE, Frames
 from sekimori.upstream.route import CONDITION_OF
 from sekimori.upstream.shapes import plain_error, shaped
@@ -38,6 +38,7 @@ class Answer:
     __slots__ = (
         "body",
         "condition",
+        "finish",
         "first",
         "frames",
         "key_version",
@@ -63,6 +64,8 @@ class Answer:
         """Of a plain reply, by the provider's own figures."""
         self.minted: tuple[str, ...] = ()
         """Of a plain reply, ids of objects that the provider keeps from now on."""
+        self.finish = ""
+        """Of a plain reply, how it ended by its own word."""
         self.condition: Condition | None = None
         """Why another hop may try, where there is such a reason."""
         self.refusal: Refusal | None = None
@@ -136,7 +139,17 @@ class Providers:
     async def _send(self, grant: Grant, route: Route, ask: Ask, answer: Answer) -> None:
         provider = route.provider
         model = upstream_model(provider, route.model)
-        path = target(provider, ask.dialect, ask.operation, route.model, ask.stream, batch=ask.batch)
+        method = METHODS.get(ask.operation, "POST")
+        path = target(
+            provider,
+            ask.dialect,
+            ask.operation,
+            route.model,
+            ask.stream,
+            batch=ask.batch,
+            object=ask.object,
+            query=ask.query,
+        )
         entry = ENTRIES[provider.catalog]
         body = SPEECH[ask.dialect, ask.operation].upstream_body(
             ask, model, include_usage=entry.include_usage, stores=route.stores
@@ -155,9 +168,9 @@ class Providers:
                 answer.response = await self._pool.request(
                     provider.origin,
                     (route.key_uid, lent.version),
-                    "POST",
+                    method,
                     path,
-                    lent.headers(ask.dialect, "POST", path, ask.headers, body),
+                    lent.headers(ask.dialect, method, path, ask.headers, body),
                     body,
                     self._deadlines,
                     lent.give_back,
@@ -182,7 +195,7 @@ class Providers:
         if not events:
             answer.body = await response.read_all(REPLY_LIMIT)
             facts = speech.read_reply(answer.body, ask.operation)
-            answer.usage, answer.minted = facts.usage, facts.minted
+            answer.usage, answer.minted, answer.finish = facts.usage, facts.minted, facts.finish
             return
         answer.frames = Frames() if _media_type(response) == MEDIA_TYPE else None
         answer.stream = stream = speech.Stream(hide_usage=not ask.wants_usage_event)
