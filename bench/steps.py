@@ -32,6 +32,7 @@ STEPS: Final[tuple[tuple[str, str], ...]] = (
     ("sekimori.upstream.route", "route"),
     ("sekimori.ledger", "record: entries, journal, logs"),
     ("sekimori.gateway.record", "record: entries, journal, logs"),
+    ("sekimori.gateway.leg", "record: entries, journal, logs"),
     ("sekimori.vault", "lend the key"),
     ("sekimori.upstream.call", "call the upstream"),
     ("sekimori.http.client", "call the upstream"),

@@ -31,7 +31,7 @@ def check(dialect: ModuleType, operation: Operation, body: bytes, headers: Heade
 
 
 def worded(dialect: ModuleType, refusal: Refusal) -> None:
-    assert refusal.status in (400, 429, 502, 529), refusal
+    assert refusal.status in (400, 404, 429, 502, 529), refusal
     assert str(refusal).isprintable(), ascii(str(refusal))
     json.loads(dialect.refusal(refusal)[2])
 

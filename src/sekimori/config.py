@@ -71,6 +71,10 @@ class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
     forward_proxy: str = ""
     entra_authority: str = "https://login.microsoftonline.com"
     google_token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+    google_sts_url: str = "https://sts.googleapis.com/v1/token"
+    google_iam_url: str = "https://iamcredentials.googleapis.com"
+    subject_tokens: str = ""
+    subject_token_urls: str = ""
 
 
 class Vault(Struct, frozen=True, forbid_unknown_fields=True):

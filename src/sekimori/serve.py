@@ -41,7 +41,9 @@ from sekimori.policy.snapshot import Snapshot, key_scope, tag_scope
 from sekimori.telemetry import Log, Metrics
 from sekimori.terms import OPERATOR
 from sekimori.upstream.call import Providers
+from sekimori.upstream.hedges import Hedges
 from sekimori.vault.leases import Leases
+from sekimori.vault.subjects import Subjects
 
 Plane = Literal["all", "gateway"]
 
@@ -82,9 +84,11 @@ async def running(settings: Settings, *, plane: Plane = "all", log: Log | None =
         await recall(home, budget)
         built_in()  # read now: no caller is to wait for a file of prices
         pool, providers = _providers(home, settings, stack)
+        hedges = Hedges()
         metrics = _metrics(home)
+        metrics.counter("hedges", "Hops that were made beside one that was slow.", lambda: hedges.made)
         books = Books(home.ledger, refusals, lambda: home.snapshot, metrics, log, clock, home.objects)
-        listener = Listener(Gateway(home.index, budget, providers, books, home.health))
+        listener = Listener(Gateway(home.index, budget, providers, books, home.health, hedges))
         gateway, gateway_port = await _listen(
             settings.gateway,
             partial(Server, listener, refuse=listener.refuse, limits=_limits(settings.gateway)),
@@ -199,8 +203,18 @@ def _providers(home: Home, settings: Settings, stack: AsyncExitStack) -> tuple[P
     home.subscribe(allow)
     pool = Pool(dialer.connect)
     stack.push_async_callback(pool.aclose)
+
+    def off(ahead: int) -> None:
+        home.log.warning("clock.wrong", ahead_seconds=ahead, advice="Set this machine's clock, and keep it set by NTP.")
+
     home.keys.leases = Leases(
-        pool, entra_authority=upstream.entra_authority, google_token_url=upstream.google_token_url
+        pool,
+        entra_authority=upstream.entra_authority,
+        google_token_url=upstream.google_token_url,
+        google_sts_url=upstream.google_sts_url,
+        google_iam_url=upstream.google_iam_url,
+        subjects=Subjects(pool, folder=settings.path(upstream.subject_tokens), urls=upstream.subject_token_urls),
+        off=off,
     )
     deadlines = Deadlines(
         connect=upstream.connect_seconds,
@@ -208,7 +222,7 @@ def _providers(home: Home, settings: Settings, stack: AsyncExitStack) -> tuple[P
         idle=upstream.idle_seconds,
         total=upstream.total_seconds,
     )
-    return pool, Providers(home.keys, pool, deadlines)
+    return pool, Providers(home.keys, pool, deadlines, off)
 
 
 def _metrics(home: Home) -> Metrics:

@@ -16,7 +16,20 @@ OPERATOR = "operator"
 """Owner of what belongs to the company that runs Sekimori; reserved as a tenant name."""
 
 Dialect = Literal["openai", "anthropic", "gemini"]
-Operation = Literal["chat", "responses", "embeddings", "count_tokens"]
+Operation = Literal[
+    "chat",
+    "responses",
+    "embeddings",
+    "count_tokens",
+    "response_retrieve",
+    "response_delete",
+    "response_cancel",
+    "response_items",
+    "moderations",
+    "completions",
+    "rerank",
+    "images",
+]
 Scope = Literal["read", "write", "admin"]
 Headers = list[tuple[bytes, bytes]]
 """Header fields in order; names in lower case, values without surrounding white space."""
@@ -25,7 +38,7 @@ Condition = Literal["rate_limited", "overloaded", "server_error", "connect_faile
 """Why a hop may yield to the next one. `rate_limited` is 429, `overloaded` 529, `server_error` any other 5xx."""
 
 
-CredentialKind = Literal["api_key", "entra", "google_service_account", "aws"]
+CredentialKind = Literal["api_key", "entra", "google_service_account", "google_external_account", "aws"]
 """What the secret of a provider key is: one word that is sent as it is; or what a short-lived token is bought with, or
 a request is signed with (vault/credentials has the forms)."""
 
@@ -53,6 +66,10 @@ class Named(Struct, frozen=True, gc=False):
     """The stream is asked for as one JSON array and not as server-sent events (Gemini without `alt=sse`)."""
     batch: bool = False
     """The path is that of several embeddings in one call (Gemini)."""
+    object: str = ""
+    """An object kept at the provider that the path names, and that the call is about."""
+    query: str = ""
+    """What follows the `?`, where the operation reads it."""
 
 
 NOTHING_NAMED = Named()
@@ -85,7 +102,9 @@ class Ask(Struct, frozen=True, gc=False):
     places: tuple[tuple[str, str], ...] = ()
     """For each of them the first place in the body or headers that asks for it, as people write it."""
     output_cap: int | None = None
-    """The caller's own bound on output tokens."""
+    """The caller's own bound on output tokens, of all answers together."""
+    answers: int = 0
+    """How many answers are asked for, where it is not `n` that says it."""
     wants_usage_event: bool = False
     """OpenAI dialect: the caller asked for the extra usage event of a stream."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -101,6 +120,11 @@ class Ask(Struct, frozen=True, gc=False):
     """The stream is asked for as one JSON array (Gemini dialect)."""
     batch: bool = False
     """Several embeddings in one call, by a path of its own (Gemini dialect)."""
+    object: str = ""
+    """An object kept at the provider that the call is about, and that stands in its target; also among `objects`. Such
+    a call names no model: it is decided on the one that the object was made with."""
+    query: str = ""
+    """What travels behind the `?` of the target: read, judged and written anew."""
 
 
 class Origin(Struct, frozen=True):
@@ -179,6 +203,8 @@ class Route(Struct, frozen=True):
     """Seconds it rests after a first failure, and at most."""
     credential: CredentialKind = "api_key"
     """What the key's secret is; the vault refuses to use it as anything else."""
+    hedges: tuple[int, int] = (0, 0)
+    """Milliseconds without an answer after which an equal is asked beside it, and how many at most; zeros: never."""
 
 
 class Bound(Struct, frozen=True, gc=False):

@@ -28,6 +28,7 @@ from sekimori.policy.documents import Documents, Invalid, parse
 from sekimori.policy.snapshot import compile, uid_names
 from sekimori.terms import Origin, Principal
 from tests.attacks.attacker import code_of, hostile, lead_house_to
+from tests.flows.clouds import cloudy, external, subject_token
 from tests.flows.place import JSON, SECRETS, Place, chat, place, status
 from tests.http.wire import Wire
 
@@ -376,3 +377,77 @@ def test_a_token_goes_to_its_own_cloud_and_owner(key: str, route: str, said: str
         body = json.dumps({"model": model, "messages": [{"role": "user", "content": "a"}]}).encode()
         with pytest.raises(Refused):
             decide(snapshot, principal, read_ask("chat", body, []))
+
+
+FEDERATED = """
+kind: Provider
+tenant: acme
+name: fed
+catalog: vertex
+baseUrl: http://127.0.0.1:{port}
+models: [m]
+project: my-project
+location: europe-west4
+---
+kind: Key
+path: clients/acme/fed
+provider: fed
+credential: google_external_account
+---
+kind: Route
+tenant: acme
+provider: fed
+key: clients/acme/fed
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"file": "HERE/tokens/operator/token"},
+        {"file": "HERE/tokens/clients/globex/token"},
+        {"file": "HERE/home/settings.toml"},
+        {"file": "/etc/hostname"},
+        {"file": "/proc/self/environ"},
+        {"url": "http://169.254.169.254/computeMetadata/v1/token"},
+        {"url": "https://idp.example/token"},
+        {"url": "http://127.0.0.1:8081/metrics"},
+    ],
+)
+async def test_a_place_that_a_tenants_credential_names_is_not_read(tmp_path: Path, source: dict[str, str]) -> None:
+    """Neither a file of this machine or of another owner, nor an address: this process would read it as itself."""
+    async with cloudy(tmp_path) as (here, sandbox):
+        for owner in ("operator", "clients/globex", "clients/acme"):
+            (tmp_path / "tokens" / owner).mkdir(parents=True)
+            (tmp_path / "tokens" / owner / "token").write_text(subject_token())
+        await here.apply(FEDERATED.format(port=here.provider_port))
+        named = {name: value.replace("HERE", str(tmp_path)) for name, value in source.items()}
+        secret = external("", credential_source=named)
+        await here.verb("key put", Put(path="clients/acme/fed", secret=secret))
+        body = {"contents": [{"parts": [{"text": "x"}]}]}
+        answered, _, answer = await here.post("acme/cloudy", body, "/v1beta/models/fed/m:generateContent")
+        assert answered == 503, answer
+        assert json.loads(answer)["error"]["message"].startswith("The subject token for the key")
+        assert not any(value.encode() in answer for value in named.values())
+        assert (sandbox.clouds.bought, sandbox.totals, here.provider.seen) == (0, {}, []), "nobody was asked"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"token_url": "https://evil.example/v1/token"},
+        {"token_url": "http://169.254.169.254/v1/token"},
+        {"service_account_impersonation_url": "https://evil.example/v1/projects/-/serviceAccounts/a:signJwt"},
+        {"credential_source": {"executable": {"command": "/bin/evil"}}},
+        {"credential_source": {"file": "../../evil"}},
+        {"universe_domain": "evil.example"},
+    ],
+)
+async def test_a_credential_that_names_another_token_endpoint_is_not_kept(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    async with cloudy(tmp_path) as (here, _):
+        await here.apply(FEDERATED.format(port=here.provider_port))
+        with pytest.raises(Failed, match="wrong_use") as caught:
+            await here.verb("key put", Put(path="clients/acme/fed", secret=external("/tokens/x", **wrong)))
+        assert "evil" not in str(caught.value)

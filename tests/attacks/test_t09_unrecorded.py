@@ -23,7 +23,7 @@ from sekimori.ledger import entry
 from sekimori.ledger import ledger as ledger_module
 from sekimori.ledger.disk import Disk
 from tests.attacks.attacker import MESSAGES, VERSION, back_up, bearer, call_bytes, code_of, get, question, wire
-from tests.flows.place import EVENTS, Place, answer_well, chat, chunk, place, serving
+from tests.flows.place import EVENTS, JSON, Answer, Place, answer_well, chat, chunk, place, serving
 
 
 class Broken(Disk):
@@ -122,6 +122,58 @@ async def test_a_disk_that_fails_between_the_halves_holds_the_reply_back(tmp_pat
         used = await here.of_kind("acme", entry.KEY_USED)
         assert len(used) == 4, "a key was used, and the tenant's record does not say so"
         await here.check_invariants()
+
+
+KEPT = """
+{kind: Agent, tenant: acme, name: x, models: [tiny], capabilities: [stored_state, background]}
+---
+{kind: Route, tenant: acme, agent: x, provider: house, key: clients/acme/own}
+"""
+
+
+async def test_what_became_of_a_stored_response_and_could_not_be_recorded_did_not_happen(
+    tmp_path: Path, disk: Broken
+) -> None:
+    """A response that was begun exists for nobody; its end is told by the next who looks; what was deleted is gone at
+    the provider alone."""
+    failing = contextlib.ExitStack()
+    whole = {"id": "resp_1", "object": "response", "store": True, "output": [], "usage": None}
+    usage = {"input_tokens": 50, "output_tokens": 30, "total_tokens": 80}
+
+    def says(breaks: bool, **more: Any) -> Answer:
+        async def answer(request: Request, reply: Reply, body: dict[str, Any]) -> None:
+            if breaks:
+                failing.enter_context(disk.failing(errno.ENOSPC, "write"))
+            await reply.send(200, [JSON], json.dumps({**whole, **more}).encode())
+
+        return answer
+
+    async def about(here: Place, method: str) -> int:
+        status, _, _ = await here.send(
+            method, "/v1/responses/resp_1", [bearer(here.keys["acme/x"])], b"", agent="acme/x"
+        )
+        failing.close()
+        return status
+
+    begun = {"model": "tiny", "input": "hello", "background": True}
+    async with place(tmp_path, documents=KEPT, check=False) as here:
+        for breaks, expected in ((True, 503), (False, 200)):
+            here.provider.script = [says(breaks, status="queued")]
+            assert (await here.post("acme/x", begun, "/v1/responses"))[0] == expected
+            failing.close()
+            if breaks:
+                assert await about(here, "GET") == 404
+        here.provider.script = [says(breaks, status="completed", usage=usage) for breaks in (True, False, False)]
+        assert [await about(here, "GET") for _ in range(3)] == [503, 200, 200]
+        here.provider.script = [says(breaks, deleted=True) for breaks in (True, False)]
+        assert [await about(here, "DELETE") for _ in range(3)] == [503, 200, 404]
+    async with back_up(here), serving(here):
+        used = await here.of_kind("acme", entry.KEY_USED)
+        assert [bool(one.began) for one in used].count(True) == 1
+        [corrected] = [one for one in used if one.corrects is not None]
+        [began] = [one for one in used if one.began]
+        assert (began.usage.input + corrected.usage.input, began.usage.output + corrected.usage.output) == (50, 30)
+        assert await about(here, "GET") == 404
 
 
 async def test_a_write_that_failed_and_persisted_is_not_there_twice(tmp_path: Path, disk: Broken) -> None:

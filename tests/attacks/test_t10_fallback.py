@@ -19,6 +19,8 @@ from sekimori.ledger import entry
 from sekimori.terms import Origin
 from tests.attacks.attacker import CHAT, MESSAGES, VERSION, bearer, code_of, hostile, lead_house_to, question, received
 from tests.flows.place import EVENTS, JSON, SECRETS, Answer, Place, chat, chunk, place, status
+from tests.flows.test_hedging import HEDGED, Slow, hedging, until
+from tests.flows.test_routing import SECOND
 from tests.http.wire import Wire
 
 OWN, HOUSE = SECRETS["clients/acme/own"], SECRETS["operator/house"]
@@ -128,6 +130,28 @@ async def test_each_hop_is_decided_on_the_policy_of_its_own_instant(tmp_path: Pa
             assert await called(here, status(429)) == [OWN, HOUSE], f"after: {what}"
         revoked = here.verb("apikey revoke", Revoke(id=here.key_ids["acme/x"]))
         assert await called(here, meanwhile(revoked)) == [OWN], "a revoked agent was moved on to the operator's key"
+
+
+async def test_a_slow_key_is_raced_by_its_equals_and_never_by_the_fallback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = HEDGED.replace("after: 50", "after: 50, most: 2") + "fallback: {key: operator/house, when: [timed_out]}\n"
+    async with hedging(tmp_path, monkeypatch, pair) as (here, _, hedges, timer):
+        for agent, keys in (("acme/x", [OWN, SECOND]), ("acme/y", [OWN])):
+            # Agent y has a route of its own, with one key and a fallback: there is nothing to race with.
+            alone = FALLBACK.replace("acme\n", "acme\nagent: y\n") + "hedge: {after: 50}\n"
+            await here.apply(alone)
+            before, slow = len(here.provider.seen), [Slow() for _ in keys]
+            here.provider.script = list(slow)
+            asked = asyncio.create_task(here.post(agent, chat()))
+            await until(slow[-1].asked)
+            if len(keys) > 1:
+                await until(timer.alone)  # it waits for what is under way: nobody else is asked
+            slow[0].go.set()
+            assert (await asked)[0] == 200
+            assert here.provider.keys()[before:] == keys
+        assert hedges.calls == 1, "of the other agent nobody so much as looked at the clock"
+        assert HOUSE not in here.provider.keys()
 
 
 async def test_what_is_kept_at_a_provider_never_changes_keys(tmp_path: Path) -> None:

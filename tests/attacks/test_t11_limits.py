@@ -14,6 +14,8 @@ from sekimori.http.server import Reply, Request
 from sekimori.ledger import entry
 from tests.attacks.attacker import CHAT, COUNT, MESSAGES, VERSION, Clock, back_up, call_bytes, code_of, question, wire
 from tests.flows.place import EVENTS, Place, answer_well, chat, chunk, place, serving, status
+from tests.flows.test_hedging import HEDGED, Slow, hedging
+from tests.flows.test_routing import OWN
 
 MINUTE = "kind: Limit\ntenant: acme\nagent: x\nrequestsPerMinute: 5\n"
 TENANT = "kind: Limit\ntenant: acme\nrequestsPerMinute: 7\n"
@@ -221,6 +223,55 @@ async def test_a_burst_gets_no_more_tokens_than_the_budget_and_cancelling_mints_
             await here.post("acme/x", chat(max_tokens=30))
         assert 300 < await used(here) <= 400
         assert not list(here.running.budget.running())
+
+
+async def test_a_slow_provider_and_a_policy_that_hedges_pass_no_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limit(bound: int) -> str:
+        return f"kind: Limit\ntenant: acme\ntokensPerDay: {bound}\n"
+
+    async with hedging(tmp_path, monkeypatch) as (here, _, hedges, timer):
+        await here.apply(limit(1_000_000))
+        assert (await here.post("acme/x", chat(max_tokens=30)))[0] == 200
+        [decided] = await here.of_kind("acme", entry.DECIDED)
+        held = decided.reserved.input + decided.reserved.output
+        # Room for four calls and for one of them twice.
+        bound = await used(here) + 6 * held - 1
+        await here.apply(limit(bound))
+        slow = [Slow() for _ in range(8)]
+        here.provider.script = list(slow)
+        timer.waits.clear()
+        calls = [asyncio.create_task(here.post("acme/x", chat(max_tokens=30))) for _ in range(4)]
+        async with asyncio.timeout(20):
+            while timer.waits.count(None) < 4:  # none of them asks anybody else
+                await asyncio.sleep(0.01)
+        assert (len(here.provider.seen), hedges.made) == (6, 1)
+        assert (await here.post("acme/x", chat(max_tokens=30)))[0] == 429, "what is asked twice holds twice"
+        for one, key in zip(slow, here.provider.keys()[1:], strict=False):
+            if key == OWN:
+                one.go.set()
+        assert [code for code, _, _ in await asyncio.gather(*calls)] == [200] * 4
+        await here.settled()
+        assert await used(here) == 5 * 10 + held <= bound
+        assert not list(here.running.budget.running())
+
+
+async def test_a_key_that_takes_one_call_at_a_time_takes_one_hedge_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = "kind: Limit\ntenant: acme\nkey: clients/acme/second\nconcurrency: 1\n"
+    async with hedging(tmp_path, monkeypatch, HEDGED, limit) as (here, _, hedges, timer):
+        slow = [Slow() for _ in range(3)]
+        here.provider.script = list(slow)
+        calls = [asyncio.create_task(here.post("acme/x", chat())) for _ in range(2)]
+        async with asyncio.timeout(20):
+            while timer.waits.count(None) < 2:
+                await asyncio.sleep(0.01)
+        assert (len(here.provider.seen), hedges.made) == (3, 1)
+        for one in slow:
+            one.go.set()
+        assert [code for code, _, _ in await asyncio.gather(*calls)] == [200, 200]
 
 
 async def test_asking_for_absurdly_long_answers_buys_nothing(tmp_path: Path) -> None:

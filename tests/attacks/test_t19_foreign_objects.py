@@ -6,6 +6,7 @@ through us, for which tenant and with which key. All else is refused like what d
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ import pytest
 from sekimori.errors import REASONS
 from sekimori.http.server import Reply, Request
 from sekimori.ledger import entry
+from sekimori.upstream.objects import MOST_LOOKING
 from tests.attacks.attacker import code_of
 from tests.flows.place import EVENTS, JSON, Answer, Place, place
-from tests.flows.test_objects import DOCUMENTS, FRESH, MESSAGES, VERSION, ask, kept, make, prepare
+from tests.flows.test_hedging import HEDGED, hedging
+from tests.flows.test_objects import DOCUMENTS, FRESH, MESSAGES, VERSION, ask, asked, kept, make, prepare
+from tests.flows.test_routing import OWN
 
 RESPONSES = "/v1/responses"
 GRANTED = DOCUMENTS.replace("images_by_url]", "images_by_url, file_search, background]")
@@ -88,6 +92,22 @@ async def respond(here: Place, agent: str, more: dict[str, Any], *, stream: bool
     body = {"model": "tiny", "input": "hello", "stream": stream, **more}
     status, _, answer = await here.post(agent, body, RESPONSES)
     return status, answer
+
+
+async def test_a_policy_that_hedges_asks_no_second_key_for_an_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capable = "kind: Agent\ntenant: acme\nname: x\nmodels: [tiny]\ncapabilities: {}\n"
+    capable = capable.format("[stored_state, files_by_id, code_interpreter]")
+    async with hedging(tmp_path, monkeypatch, HEDGED, capable) as (here, hand, hedges, _):
+        ids = await make(here, "acme/x", "one")
+        hand.draw = 0.9  # by its weight the other key would be asked first
+        for more in ({"container": ids[1]}, asked({"type": "document", "source": {"type": "file", "file_id": ids[2]}})):
+            here.provider.script.append(kept("msg_more", "container_more", "file_more"))
+            code, body = await ask(here, "acme/x", more)
+            assert code == 200, body
+        assert here.provider.keys() == [OWN] * 3
+        assert hedges.calls == 0, "nobody so much as looked at the clock"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -190,3 +210,139 @@ async def test_without_the_grant_an_id_is_not_even_looked_up(tmp_path: Path) -> 
     async with place(tmp_path) as here:
         status, body = await respond(here, "acme/x", {"previous_response_id": "resp_one"})
         assert (status, code_of(body)) == (403, "capability_missing")
+
+
+# Doors whose path names the object.
+
+STORED = [("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/input_items")]
+ROUTED = (
+    GRANTED
+    + """---
+{kind: Agent, tenant: acme, name: w, models: [small], capabilities: [stored_state]}
+---
+{kind: Agent, tenant: acme, name: v, models: [tiny], capabilities: []}
+---
+{kind: Agent, tenant: acme, name: u, models: [tiny], capabilities: [stored_state]}
+---
+{kind: Route, tenant: acme, agent: u, provider: house, key: operator/house}
+"""
+)
+
+
+async def about(here: Place, agent: str, method: str, rest: str, id: str, query: str = "") -> tuple[int, bytes]:
+    target = f"{RESPONSES}/{id}{rest}{query}"
+    headers = [(b"authorization", b"Bearer " + here.keys[agent].encode())]
+    status, _, body = await here.send(method, target, headers, b"", agent=agent)
+    return status, body
+
+
+async def stored(here: Place, id: str = "resp_one") -> None:
+    """Have agent x make a response that is kept."""
+    await prepare(here)
+    for name in ("w", "v", "u"):
+        await here.issue("acme", name)
+    here.provider.script.append(answering(id, "cntr_one"))
+    assert (await respond(here, "acme/x", {"store": True}))[0] == 200
+
+
+@pytest.mark.parametrize(("method", "rest"), STORED)
+async def test_a_stored_response_of_others_is_none_at_any_door(tmp_path: Path, method: str, rest: str) -> None:
+    """Another tenant, another key of the tenant, an agent that may not call its model, and a key that tenants share:
+    all are told what they are told of an id that nobody ever had."""
+    async with place(tmp_path, documents=ROUTED) as here:
+        await stored(here)
+        calls = len(here.provider.seen)
+        for agent in ("globex/z", "acme/y", "acme/w", "acme/u"):
+            refused = await about(here, agent, method, rest, "resp_one")
+            other = await about(here, agent, method, rest, "resp_two")
+            assert refused[0] == other[0] == 404, (agent, refused)
+            assert refused[1].replace(b"_one", b"_two") == other[1]
+            error = json.loads(refused[1])["error"]
+            assert (error["type"], error["message"]) == (
+                "invalid_request_error",
+                "Response with id 'resp_one' not found.",
+            )
+        status, body = await about(here, "acme/v", method, rest, "resp_one")
+        assert (status, code_of(body)) == (403, "capability_missing"), "and who may not ask is not even told that"
+        assert len(here.provider.seen) == calls, "nothing of it reached the provider"
+        [refusal, *_] = await here.of_kind("globex", entry.REFUSED)
+        assert refusal.reason == REASONS["object_not_found"][0]
+        for minted in ("msg_resp_one", "cntr_one"):  # they exist, and are no responses: the provider says so
+            assert (await about(here, "globex/z", method, rest, minted))[0] == 404
+        assert await here.of_kind("globex", entry.DECIDED) == []
+
+
+@pytest.mark.parametrize(("method", "rest"), STORED)
+async def test_a_stored_response_goes_out_with_the_key_that_made_it(tmp_path: Path, method: str, rest: str) -> None:
+    async def told(request: Request, reply: Reply, body: dict[str, Any]) -> None:
+        assert (request.method, request.target) == (method, f"/v1/responses/resp_one{rest}")
+        whole = {**response("resp_one", "cntr_one"), "data": [], "deleted": True}
+        await reply.send(200, [JSON], json.dumps(whole).encode())
+
+    also = "also: [{key: clients/acme/second, weight: 1000}, {key: operator/house, weight: 1000}]"
+    async with place(tmp_path, documents=ROUTED) as here:
+        await stored(here)
+        await here.apply(f"{{kind: Route, tenant: acme, agent: x, provider: house, key: clients/acme/own, {also}}}")
+        here.provider.script.append(told)
+        status, body = await about(here, "acme/x", method, rest, "resp_one")
+        assert status == 200, body
+        first, second = here.provider.keys()
+        assert first == second
+        assert here.provider.raw[-1] == b""
+
+
+async def test_a_response_that_was_deleted_is_nobodys(tmp_path: Path) -> None:
+    async def deleted(request: Request, reply: Reply, body: dict[str, Any]) -> None:
+        await reply.send(200, [JSON], b'{"id":"resp_one","object":"response","deleted":true}')
+
+    async def refused(request: Request, reply: Reply, body: dict[str, Any]) -> None:
+        await reply.send(500, [JSON], b'{"error":{"message":"no"}}')
+
+    async with place(tmp_path, documents=ROUTED) as here:
+        await stored(here)
+        here.provider.script += [refused, deleted]
+        assert (await about(here, "acme/x", "DELETE", "", "resp_one"))[0] >= 500
+        assert (await about(here, "acme/x", "DELETE", "", "resp_one"))[0] == 200
+        calls = len(here.provider.seen)
+        for _ in range(2):
+            for method, rest in STORED:
+                gone = await about(here, "acme/x", method, rest, "resp_one")
+                never_was = await about(here, "acme/x", method, rest, "resp_two")
+                assert gone[0] == 404
+                assert gone[1].replace(b"_one", b"_two") == never_was[1]
+            assert (await respond(here, "acme/x", {"previous_response_id": "resp_one"}))[0] == 400
+            await here.entries("acme")  # once as it is in memory, once as the rows have it
+        assert len(here.provider.seen) == calls
+
+
+async def test_no_spelling_of_a_path_leads_elsewhere(tmp_path: Path) -> None:
+    """An id that a provider made up is one step of a path, here and at the provider, or no id at all."""
+    for id in ("resp/../files/one", "..", "resp_one?x=1", "resp_one%2Fcancel", "resp one"):
+        (tmp_path / str(abs(hash(id)))).mkdir()
+        async with place(tmp_path / str(abs(hash(id))), documents=ROUTED) as here:
+            await stored(here, id)
+            calls = len(here.provider.seen)
+            for spelled in (id, id.replace("/", "%2F"), id.replace("%", "%25"), id.replace("?", "%3F")):
+                for method, rest in STORED:
+                    try:
+                        status, _ = await about(here, "acme/x", method, rest, spelled)
+                    except ValueError:
+                        continue  # the client itself cannot send it
+                    assert status in (400, 404, 405), (spelled, status)
+            assert len(here.provider.seen) == calls
+
+
+async def test_a_flood_of_ids_in_paths_fills_nothing_and_reaches_nobody(tmp_path: Path) -> None:
+    async with place(tmp_path, documents=ROUTED) as here:
+        await stored(here)
+        calls = len(here.provider.seen)
+        found = await asyncio.gather(
+            *(about(here, "globex/z", "GET", "", f"resp_{number}") for number in range(MOST_LOOKING + 60))
+        )
+        assert {status for status, _ in found} <= {404, 503}
+        objects = here.running.home.objects
+        assert not objects._looking
+        assert all(tenant != here.running.home.snapshot.uid("tenant/globex") for tenant, _ in objects._cached)
+        assert len(here.provider.seen) == calls
+        refusals = await here.of_kind("globex", entry.REFUSED)
+        assert len(refusals) <= 4, "one entry stands for many"

@@ -52,6 +52,24 @@ async def test_nothing_inside_is_fetched_from_any_place(tmp_path: Path, url: str
         assert reasons == {REASONS["url_forbidden"][0]}
 
 
+@pytest.mark.parametrize("url", INSIDE)
+async def test_nothing_inside_is_fetched_by_way_of_the_further_operations(tmp_path: Path, url: str) -> None:
+    parts = [[{"type": "image_url", "image_url": image}] for image in (url, {"url": url})]
+    asked: list[tuple[str, dict[str, Any], str]] = [
+        *(("/v1/moderations", {"input": part}, "url_forbidden") for part in parts),
+        ("/v1/completions", {"prompt": "x", "guided_json": {"$ref": url}}, "url_forbidden"),
+        ("/v1/completions", {"prompt": [{"image_url": url}]}, "bad_request"),
+        ("/v1/rerank", {"query": "q", "documents": [{"image": url}]}, "unknown_field"),
+        ("/v1/rerank", {"query": {"image": url}, "documents": ["a"]}, "bad_request"),
+        ("/v1/images/generations", {"prompt": "x", "image": url}, "unknown_field"),
+    ]
+    async with place(tmp_path, documents=GRANTED + LISTED) as here:
+        for path, more, reason in asked:
+            status, _, body = await here.post("acme/x", {"model": "tiny", **more}, path)
+            assert (status, code_of(body)) == (403 if reason == "url_forbidden" else 400, reason), (path, more)
+        assert not here.provider.seen, "nothing of it reached the provider"
+
+
 async def test_a_host_that_is_not_listed_carries_nothing_out(tmp_path: Path) -> None:
     async with place(tmp_path, documents=GRANTED + LISTED) as here:
         for path, more in everywhere(f"https://collector.example.net/x?{SECRET}"):

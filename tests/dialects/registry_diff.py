@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, Final, NamedTuple
 
 from anthropic.types import AnthropicBetaParam
+from google.genai import types
 
 from sekimori.dialects import fields
+from sekimori.dialects import fields_further as further
+from sekimori.dialects import fields_gemini as gemini
 from sekimori.dialects import fields_responses as responses
-from tests.dialects import sdk
+from tests.dialects import sdk, sdk_gemini
 
 
 class Compared(NamedTuple):
@@ -123,7 +126,22 @@ def of_responses() -> Iterator[Compared]:
     yield from by_type(at, "RESPONSES_ENVIRONMENTS", responses.RESPONSES_ENVIRONMENTS, places)
     wanted = {value for ask in asks for value in listed_literals(sdk.members(ask)["include"])}
     yield Compared(at, "RESPONSES_INCLUDE", responses.RESPONSES_INCLUDE.keys(), wanted)
+    for operation, kinds in sdk.STORED.items():
+        yield Compared(at, f"RESPONSES_QUERY.{operation}", responses.RESPONSES_QUERY[operation].keys(), members(kinds))
     yield Compared(at, "EMBEDDINGS", responses.EMBEDDINGS.keys(), members(sdk.EMBEDDINGS))
+
+
+def of_further() -> Iterator[Compared]:
+    at = "openai"
+    yield Compared(at, "MODERATIONS", further.MODERATIONS.keys(), members(sdk.MODERATIONS))
+    parts = inside(sdk.MODERATIONS, "input")
+    sent = {name: set(sdk.members(part)) for part in parts for name in sdk.kinds(part)}
+    yield Compared(at, "MODERATIONS_INPUT", further.MODERATIONS_INPUT.keys(), sent.keys())
+    for name, listed in further.MODERATIONS_INPUT.items():
+        yield Compared(at, f"MODERATIONS_INPUT.{name}", listed, sent[name])
+    yield Compared(at, "MODERATIONS_IMAGE", further.MODERATIONS_IMAGE, members(inside(parts, "image_url")))
+    yield Compared(at, "COMPLETIONS", further.COMPLETIONS.keys(), members(sdk.COMPLETIONS))
+    yield Compared(at, "IMAGES", further.IMAGES.keys(), members(sdk.IMAGES))
 
 
 def listed_literals(kind: Any) -> set[str]:
@@ -164,9 +182,27 @@ def of_anthropic() -> Iterator[Compared]:
     yield Compared(at, "ANTHROPIC_BETAS", fields.ANTHROPIC_BETAS.keys(), betas)
 
 
+def of_gemini() -> Iterator[Compared]:
+    at = "gemini"
+    for message, kind in sdk_gemini.messages():
+        sent = {sdk_gemini.RENAMED.get(name, name) for name in sdk_gemini.wire(kind) if name not in sdk_gemini.NOT_SENT}
+        listed = set(gemini.GEMINI.get(message, ()))
+        if kind.__name__ in sdk_gemini.SENT_AS:
+            # Arguments of the SDK beside its configuration; and what of it goes into the `generationConfig`.
+            sent |= {"contents", "model"}
+        if message == "GenerateContentRequest":
+            listed |= sent & gemini.GEMINI["GenerationConfig"].keys()
+            sent.add("generationConfig")
+        if sent or listed:
+            yield Compared(at, f"GEMINI.{message}", listed, sent)
+    yield Compared(at, "MODALITIES", gemini.MODALITIES.keys(), {one.value for one in types.Modality})
+    yield Compared(at, "TOOL_TYPES", gemini.TOOL_TYPES.keys(), {one.value for one in types.ToolType})
+
+
 DIALECTS: Final[Mapping[str, tuple[Callable[[], Iterator[Compared]], ...]]] = {
-    "openai": (of_chat, of_responses),
+    "openai": (of_chat, of_responses, of_further),
     "anthropic": (of_anthropic,),
+    "gemini": (of_gemini,),
 }
 
 

@@ -12,9 +12,10 @@ from anthropic.types import MessageCreateParams as _  # noqa: F401 - fails early
 from anthropic.types import message_count_tokens_params, message_create_params
 from anthropic.types.beta import message_count_tokens_params as beta_count_tokens_params
 from anthropic.types.beta import message_create_params as beta_create_params
-from openai.types import embedding_create_params
+from openai.types import completion_create_params as legacy_create_params
+from openai.types import embedding_create_params, image_generate_params, moderation_create_params
 from openai.types.chat import completion_create_params
-from openai.types.responses import response_create_params
+from openai.types.responses import input_item_list_params, response_create_params, response_retrieve_params
 
 OPENAI = [
     completion_create_params.CompletionCreateParamsNonStreaming,
@@ -23,6 +24,23 @@ OPENAI = [
 RESPONSES = [
     response_create_params.ResponseCreateParamsNonStreaming,
     response_create_params.ResponseCreateParamsStreaming,
+]
+STORED = {
+    "response_retrieve": [
+        response_retrieve_params.ResponseRetrieveParamsNonStreaming,
+        response_retrieve_params.ResponseRetrieveParamsStreaming,
+    ],
+    "response_items": [input_item_list_params.InputItemListParams],
+}
+"""What the SDK can put behind the `?` of a call about a stored response."""
+MODERATIONS = [moderation_create_params.ModerationCreateParams]
+IMAGES = [
+    image_generate_params.ImageGenerateParamsNonStreaming,
+    image_generate_params.ImageGenerateParamsStreaming,
+]
+COMPLETIONS = [
+    legacy_create_params.CompletionCreateParamsNonStreaming,
+    legacy_create_params.CompletionCreateParamsStreaming,
 ]
 EMBEDDINGS = [embedding_create_params.EmbeddingCreateParams]
 ANTHROPIC = [

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
 
 import pydantic
 import pytest
@@ -14,55 +12,8 @@ from google.genai import models, types
 
 from sekimori.dialects import fields_gemini
 from sekimori.dialects.fields import CAPABILITIES, Rule
-from sekimori.dialects.fields_gemini import FOLDED, GEMINI, MODALITIES, SPELLED, TOOL_TYPES, Member, snake
-
-SENT_AS = {
-    # What the SDK's arguments become on the wire, as its own converters have it.
-    "GenerateContentConfig": "GenerateContentRequest",
-    "CountTokensConfig": "CountTokensRequest",
-}
-NOT_SENT = {
-    "httpOptions": "settings of the SDK",
-    "shouldReturnHttpResponse": "settings of the SDK",
-    "automaticFunctionCalling": "settings of the SDK",
-    "automaticContinuation": "settings of the SDK",
-}
-RENAMED = {"generationOutputConfig": "outputConfig"}
-SCALARS = {
-    # Messages of the SDK that stand in the body as something else, or that are judged where they stand.
-    "Schema": "a schema is searched for references",
-    "Content": "",
-}
-
-
-def wire(kind: Any) -> dict[str, tuple[str, Any]]:
-    """Member in camel case -> (in snake case, its type)."""
-    return {field.alias or name: (name, field.annotation) for name, field in kind.model_fields.items()}
-
-
-def held(annotation: Any) -> Iterator[Any]:
-    """The messages among what a member can be."""
-    stack = [annotation]
-    while stack:
-        one = stack.pop()
-        if isinstance(one, type) and issubclass(one, pydantic.BaseModel):
-            yield one
-        else:
-            stack.extend(get_args(one))
-
-
-def member_of(message: str, name: str) -> Member | None:
-    """Where the registry has a member of the SDK's configuration: in the request, or in its generationConfig."""
-    name = RENAMED.get(name, name)
-    if message == "GenerateContentRequest":
-        return GEMINI[message].get(name) or GEMINI["GenerationConfig"].get(name)
-    return GEMINI[message].get(name)
-
-
-ROOTS = [
-    types.GenerateContentConfig, types.CountTokensConfig, types.EmbedContentConfig, types.Content, types.Tool,
-    types.ToolConfig, types.SafetySetting, types.GenerationConfig, types.ImageConfig,
-]  # fmt: skip
+from sekimori.dialects.fields_gemini import FOLDED, GEMINI, MODALITIES, SPELLED, TOOL_TYPES, snake
+from tests.dialects.sdk_gemini import NOT_SENT, ROOTS, SENT_AS, held, member_of, wire
 
 
 def test_the_source_is_the_installed_release() -> None:

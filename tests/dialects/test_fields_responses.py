@@ -11,6 +11,7 @@ import pytest
 
 from sekimori.dialects import fields_responses as registry
 from sekimori.dialects.fields import CAPABILITIES, Rule
+from sekimori.dialects.fields_gemini import GEMINI
 from tests.dialects import sdk
 from tests.dialects.registry_diff import Compared, compare
 from tests.dialects.test_fields import HARMLESS as HARMLESS_ELSEWHERE
@@ -40,6 +41,10 @@ def test_every_table_is_compared() -> None:
     compared = {one.table for one in COMPARED}
     assert compared >= TABLES.keys() | ROWS.keys()
     assert compared >= {"OPENAI_CHAT", "OPENAI_PARTS", "OPENAI_TOOLS", "ANTHROPIC_BLOCKS", "ANTHROPIC_BETAS"}
+    gemini = {one.table for one in COMPARED if one.dialect == "gemini"}
+    embedding = {"BatchEmbedContentsRequest", "EmbedContentRequest"}  # which the SDK makes of its arguments alone
+    empty = {name for name, members in GEMINI.items() if not members}
+    assert gemini >= {f"GEMINI.{name}" for name in GEMINI.keys() - embedding - empty}
     for title in ("RESPONSES_ITEMS", "RESPONSES_TOOLS", "RESPONSES_ENVIRONMENTS"):
         lacking = {f"{title}.{name}" for name in ROWS[title]} - compared
         assert lacking <= {"RESPONSES_TOOLS.computer_use"}, lacking

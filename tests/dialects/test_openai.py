@@ -325,7 +325,8 @@ def test_lacking_names_place_and_setting() -> None:
         ('{"include_usage" : false}', True, b'{"include_usage":true}'),
         ('{"include_obfuscation" : false }', True, b'{"include_obfuscation":false,"include_usage":true}'),
         ('{ "include_usage" : true }', True, b'{ "include_usage" : true }'),
-        ('{ "include_usage" : false }', False, b'{ "include_usage" : false }'),
+        ('{ "include_usage" : false }', False, None),
+        ('{ "include_usage" : true }', False, None),
         (None, False, None),
     ],
 )

@@ -80,12 +80,26 @@ def test_a_malformed_header_of_ours_is_named(headers: Headers) -> None:
         ("anthropic", {"metadata": {"user_id": None}}, NO_TAGS),
         ("anthropic", {"metadata": [1]}, NO_TAGS),
         ("anthropic", {"user": "u"}, NO_TAGS),
+        ("gemini", {"labels": {"user": "u", "session": "s"}}, Tags("u", "s")),
+        ("gemini", {"labels": {"team": "research"}}, NO_TAGS),
+        ("gemini", {"labels": {"user": 5, "session": None, "sekimori-tags": None}}, NO_TAGS),
+        ("gemini", {"labels": ["user"]}, NO_TAGS),
+        ("openai", {"labels": {"user": "u"}}, NO_TAGS),
     ],
 )
 def test_bodies(dialect: Dialect, members: dict[str, Any], tags: Tags) -> None:
     assert said([], dialect, **members) == tags
     kept = said([(b"x-sekimori-user", b"mine"), (b"x-sekimori-session", b"s")], dialect, **members)
     assert kept == Tags("mine", "s")
+
+
+def test_a_cost_tag_may_be_a_label_at_vertex_ai() -> None:
+    assert said([], "gemini", labels={"sekimori-tags": "team-a", "user": "u"}) == Tags("u", "", ("team-a",))
+    assert said([(b"x-sekimori-tags", b"b,c")], "gemini", labels={"sekimori-tags": "a"}).tags == ("b", "c")
+    for odd in ("", "a,b", "A", "-a", "a" * 65, 5, ["a"]):
+        with pytest.raises(Refused, match="bad_request") as refused:
+            said([], "gemini", labels={"sekimori-tags": odd})
+        assert "`sekimori-tags`" in refused.value.text
 
 
 def test_what_is_long_in_a_body_is_its_digest() -> None:
@@ -105,8 +119,11 @@ def test_what_is_long_in_a_body_is_its_digest() -> None:
         max_size=5,
     ),
     st.dictionaries(
-        st.sampled_from(["user", "safety_identifier", "prompt_cache_key", "metadata"]),
-        st.none() | st.integers() | st.text(max_size=300) | st.dictionaries(st.just("user_id"), st.text(max_size=200)),
+        st.sampled_from(["user", "safety_identifier", "prompt_cache_key", "metadata", "labels"]),
+        st.none()
+        | st.integers()
+        | st.text(max_size=300)
+        | st.dictionaries(st.sampled_from(["user_id", "user", "session", "sekimori-tags"]), st.text(max_size=200)),
     ),
     st.sampled_from(["openai", "anthropic", "gemini"]),
 )

@@ -39,7 +39,11 @@ from sekimori.terms import Origin
 from tests.faults.server import SITES
 from tests.flows.place import _connect, spellings
 
-SECRETS = {"operator/practice": "sk-faults-5b1e7c0d9a3f42e8b6", "clients/acme/practice": "sk-faultsown-c2a94e7f10d8"}
+SECRETS = {
+    "operator/practice": "sk-faults-5b1e7c0d9a3f42e8b6",
+    "clients/acme/practice": "sk-faultsown-c2a94e7f10d8",
+    "clients/acme/second": "sk-faultssecond-91e4b07ad3c2",
+}
 DOCUMENTS = """
 kind: Operator
 allowPrivate: [{{host: 127.0.0.1, port: {port}}}]
@@ -58,6 +62,8 @@ models: ["sandbox*"]
 ---
 {{kind: Key, path: clients/acme/practice, provider: practice}}
 ---
+{{kind: Key, path: clients/acme/second, provider: practice}}
+---
 kind: Agent
 tenant: acme
 name: x
@@ -67,8 +73,17 @@ kind: Route
 tenant: acme
 provider: practice
 key: clients/acme/practice
+also: [{{key: clients/acme/second}}]
+hedge: {{after: 50}}
 fallback: {{key: operator/practice, when: [rate_limited]}}
 """
+MODELS = [
+    *["sandbox-echo"] * 6,
+    "sandbox-rate-limited",
+    "sandbox-truncated",
+    "sandbox-slow-first-byte-90ms",
+    "unknown-model",
+]
 CALLERS = 8
 POINT_LIMIT = 12.0
 """Seconds until a trap must have sprung."""
@@ -140,7 +155,7 @@ class Campaign:
         chance = random.Random(number)
         while process.returncode is None:
             stream = chance.random() < 0.5
-            model = chance.choice(["sandbox-echo"] * 6 + ["sandbox-rate-limited", "sandbox-truncated", "unknown-model"])
+            model = chance.choice(MODELS)
             body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "x" * 200}]}
             self.calls += 1
             try:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sekimori.control.arguments import Put
@@ -19,6 +23,11 @@ from tests.flows.place import Place, place, sweep
 MAIL = "caller@my-project.iam.gserviceaccount.example"
 ACCOUNT = rsa.generate_private_key(65537, 2048)
 PEM = ACCOUNT.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+IDENTITY = rsa.generate_private_key(65537, 2048)
+"""Of another identity provider, which a workload identity pool trusts."""
+ISSUER = "https://cluster.example"
+WORKLOAD = "system:serviceaccount:gateway:sekimori"
+AUDIENCE = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x"
 ENTRA_SECRET = "Zx8~entra.client-secret_41c0a97be35d4f"
 AWS_ID = "EXAMPLEACCESSKEY0001"
 AWS_SECRET = "q7Lr/exampleaws+secretaccess/key40charslong"
@@ -45,6 +54,8 @@ SECRETS: dict[str, bytes] = {
     ).encode(),
     "api_key": PLAIN.encode(),
 }
+SUBJECTS: list[str] = []
+"""Subject tokens that a test made."""
 HIDDEN = [ENTRA_SECRET, AWS_SECRET, AWS_SESSION, PLAIN, PEM[40:120].replace("\n", "")]
 
 # name -> (catalogue entry, base path, credential, further fields, dialects)
@@ -56,13 +67,13 @@ CONTRACTS: dict[str, tuple[str, str, str, str, tuple[str, ...]]] = {
         "vertex",
         "",
         "google_service_account",
-        "project: my-project\nlocation: europe-west4",
+        "project: my-project\nlocation: europe-west4\ndialects: [openai, anthropic, gemini]",
         ("openai", "anthropic"),
     ),
     "br": ("bedrock", "", "aws", "location: us-east-1", ("openai", "anthropic")),
     "brk": ("bedrock", "", "api_key", "location: us-east-1", ("openai", "anthropic")),
     "mt": ("bedrock_mantle", "", "aws", "location: us-west-2", ("openai", "anthropic")),
-    "mi": ("mistral", "/v1", "api_key", "", ("openai",)),
+    "mi": ("mistral", "/mistral/v1", "api_key", "", ("openai",)),
     "gq": ("groq", "/openai/v1", "api_key", "", ("openai",)),
     "ort": ("openrouter", "/api/v1", "api_key", "", ("openai", "anthropic")),
     "ds": ("deepseek", "", "api_key", "", ("openai", "anthropic")),
@@ -91,18 +102,53 @@ def documents(provider_port: int, sandbox_port: int) -> str:
     return "\n---\n".join(written)
 
 
+def external(file: str, *, acts: bool = True, **more: Any) -> bytes:
+    """An `external_account` file as Google gives it out."""
+    account = f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{MAIL}:generateAccessToken"
+    made = {
+        "universe_domain": "googleapis.com",
+        "type": "external_account",
+        "audience": AUDIENCE,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": "https://sts.googleapis.com/v1/token",
+        "token_info_url": "https://sts.googleapis.com/v1/introspect",
+        "credential_source": {"file": file, "format": {"type": "text"}},
+        **({"service_account_impersonation_url": account} if acts else {}),
+        **more,
+    }
+    return json.dumps(made, indent=2).encode()
+
+
+def subject_token(sub: str = WORKLOAD, *, key: Any = IDENTITY, **claims: Any) -> str:
+    """A token of the other identity provider, signed for the pool."""
+    now = int(time.time())
+    told = {"iss": ISSUER, "aud": "https:" + AUDIENCE, "sub": sub, "iat": now, "exp": now + 600, **claims}
+    parts = ({"alg": "RS256", "typ": "JWT"}, told)
+    signed = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
+    signature = key.sign(signed, PKCS1v15(), SHA256())
+    token = (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+    SUBJECTS.append(token)
+    return token
+
+
 @asynccontextmanager
 async def cloudy(folder: Path) -> AsyncIterator[tuple[Place, Sandbox]]:
     """The deployment, its keys put, its sandbox knowing who may come in. Leaving sweeps for the secrets and tokens."""
     sandbox = Sandbox()
     server, port = await serve_sandbox(provider=sandbox)
     clouds = sandbox.clouds
+    SUBJECTS.clear()
+    clouds.pools[AUDIENCE] = (ISSUER, IDENTITY.public_key())
+    clouds.actors[MAIL] = {WORKLOAD}
     clouds.clients["contoso.example", "app-1"] = ENTRA_SECRET
     clouds.accounts[MAIL] = ACCOUNT.public_key()
     clouds.access_keys[AWS_ID] = (AWS_SECRET, AWS_SESSION)
     url = f"http://127.0.0.1:{port}"
     clouds.audience = f"{url}/token"
-    settings = f'[upstream]\nentra_authority = "{url}"\ngoogle_token_url = "{url}/token"\n'
+    settings = (
+        f'[upstream]\nentra_authority = "{url}"\ngoogle_token_url = "{url}/token"\n'
+        f'google_sts_url = "{url}/v1/token"\ngoogle_iam_url = "{url}"\nsubject_tokens = "{folder}/tokens"\n'
+    )
     tokens: list[str] = []
     try:
         async with place(folder, settings=settings) as here:
@@ -111,7 +157,7 @@ async def cloudy(folder: Path) -> AsyncIterator[tuple[Place, Sandbox]]:
                 await here.verb("key put", Put(path=f"clients/acme/{name}", secret=SECRETS[credential]))
             await here.issue("acme", "cloudy")
             yield here, sandbox
-            tokens = list(clouds.tokens)
+            tokens = [*clouds.tokens, *SUBJECTS]
             await here.settled()
             sweep(here, [*HIDDEN, *tokens])
     finally:

@@ -190,7 +190,7 @@ class Provider:
 
     async def __call__(self, request: Request, reply: Reply) -> None:
         self.raw.append(await request.body())
-        body = json.loads(self.raw[-1])
+        body = json.loads(self.raw[-1]) if self.raw[-1] else {}
         self.seen.append((request.path, request.headers, body))
         answer = self.script.pop(0) if self.script else answer_well
         try:

@@ -179,7 +179,7 @@ async def test_vertex_mode_with_a_plain_key(here: Place) -> None:
         async for chunk in await client.aio.models.generate_content_stream(model="sandbox-echo", contents="x")
     ]
     assert len(words) > 5
-    with pytest.raises(errors.ClientError, match="no such door"):
+    with pytest.raises(errors.ClientError, match="`:predict` is no door"):
         await client.aio.models.embed_content(model="text-embedding-x", contents="x")
 
 
@@ -194,7 +194,7 @@ async def test_a_model_at_vertex_ai_by_an_express_key(here: Place) -> None:
     assert len([chunk.text async for chunk in stream]) > 5
     counted = await client.aio.models.count_tokens(model="express/sandbox-echo", contents="one two three")
     assert counted.total_tokens == 3
-    with pytest.raises(errors.ClientError, match="embeddings is not offered"):
+    with pytest.raises(errors.ClientError, match="embeddings of several texts in one call is not offered"):
         await client.aio.models.embed_content(model="express/sandbox-echo", contents="x")
 
 

@@ -189,6 +189,97 @@ async def test_embeddings(here: Place, practice: tuple[Provider, int]) -> None:
     ]
 
 
+async def test_moderations(here: Place, practice: tuple[Provider, int]) -> None:
+    inline: Any = [
+        {"type": "text", "text": "some violence here"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
+    ]
+    by_url: Any = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
+    async with client_of(here) as client:
+        reply = await client.moderations.create(model="sandbox-echo", input=["calm words", "violence"])
+        assert [one.flagged for one in reply.results] == [False, True]
+        assert reply.results[1].categories.violence
+        reply = await client.moderations.create(model="practice/sandbox-echo", input=inline)
+        assert [one.flagged for one in reply.results] == [True]
+        assert sent(practice) == {"model": "sandbox-echo", "input": inline}
+        with pytest.raises(openai.PermissionDeniedError, match="images_by_url"):
+            await client.moderations.create(model="sandbox-echo", input=by_url)
+        with pytest.raises(openai.BadRequestError, match="model"):
+            await client.moderations.create(input="x")
+        with pytest.raises(openai.NotFoundError):
+            await client.moderations.create(model="nobody-has-this", input="x")
+    await here.apply("{kind: Agent, tenant: acme, name: x, models: ['sandbox*'], capabilities: [images_by_url]}")
+    async with client_of(here) as client:
+        with pytest.raises(openai.PermissionDeniedError, match=r"example\.com"):
+            await client.moderations.create(model="sandbox-echo", input=by_url)
+        await here.apply("{kind: Egress, tenant: acme, agent: x, allow: [{host: example.com}]}")
+        await client.moderations.create(model="sandbox-echo", input=by_url)
+    settled = await here.of_kind("acme", entry.SETTLED)
+    assert [(one.outcome, one.usage.output, one.usage.estimated) for one in settled] == [("answered", 0, True)] * 3
+
+
+async def test_legacy_completions(here: Place, practice: tuple[Provider, int]) -> None:
+    async with client_of(here) as client:
+        reply = await client.completions.create(model="sandbox-echo", prompt="once upon a time", max_tokens=50)
+        assert "once upon a time" in reply.choices[0].text
+        several = await client.completions.create(model="practice/sandbox-echo", prompt=["a b", "c"])
+        assert len(several.choices) == 2
+        assert sent(practice)["model"] == "sandbox-echo"
+        tokens = await client.completions.create(model="sandbox-echo", prompt=[[1, 2, 3], [4]])
+        assert tokens.usage is not None
+        assert tokens.usage.prompt_tokens == 4
+        text, usages = "", []
+        stream = await client.completions.create(model="sandbox-echo", prompt="a b c", stream=True)
+        async for event in stream:
+            text += "".join(choice.text for choice in event.choices)
+            usages.append(event.usage)
+        assert "a b c" in text
+        assert not any(usages), "the caller did not ask for it"
+        stream = await client.completions.create(
+            model="sandbox-echo", prompt="a b c", stream=True, stream_options={"include_usage": True}
+        )
+        final = [event.usage async for event in stream][-1]
+        assert final is not None
+        assert reply.usage is not None
+        assert several.usage is not None
+        with pytest.raises(openai.BadRequestError, match="prompt_embeds"):
+            await client.completions.create(model="sandbox-echo", prompt="x", extra_body={"prompt_embeds": "x"})
+    async with azure_of(here) as azure:
+        assert (await azure.completions.create(model="sandbox-echo", prompt="x")).choices
+    settled = await here.of_kind("acme", entry.SETTLED)
+    told = [(one.prompt_tokens, one.completion_tokens) for one in (reply.usage, several.usage, tokens.usage)]
+    told += [(final.prompt_tokens, final.completion_tokens)] * 2
+    assert [(one.usage.input, one.usage.output) for one in settled[:5]] == told
+    assert not any(one.usage.estimated for one in settled)
+
+
+async def test_reranking(here: Place, practice: tuple[Provider, int]) -> None:
+    asked: dict[str, Any] = {"model": "sandbox-echo", "query": "red fox", "documents": ["a dog", {"text": "red fox"}]}
+    async with client_of(here) as client:
+        reply: Any = await client.post("/rerank", body={**asked, "top_n": 1}, cast_to=object)
+        assert [(one["index"], one["relevance_score"]) for one in reply["results"]] == [(1, 1.0)]
+        assert sent(practice) == {**asked, "top_n": 1}
+        with pytest.raises(openai.BadRequestError, match="image"):
+            await client.post("/rerank", body={**asked, "documents": [{"image": "http://h/"}]}, cast_to=object)
+    [settled] = await here.of_kind("acme", entry.SETTLED)
+    assert (settled.usage.input, settled.usage.output, settled.usage.estimated) == (8, 0, False)
+
+
+async def test_images(here: Place, practice: tuple[Provider, int]) -> None:
+    async with client_of(here) as client:
+        reply = await client.images.generate(model="practice/sandbox-echo", prompt="a red fox", n=2)
+        assert reply.data is not None
+        assert [base64.b64decode(one.b64_json or "")[1:4] for one in reply.data] == [b"PNG"] * 2
+        assert sent(practice)["model"] == "sandbox-echo"
+        by_url = await client.images.generate(model="sandbox-echo", prompt="x", response_format="url")
+        assert by_url.data is not None
+        assert (by_url.data[0].url or "").startswith("https://")
+        with pytest.raises(openai.BadRequestError, match="not streamed"):
+            await client.images.generate(model="sandbox-echo", prompt="x", stream=True)
+    settled = await here.of_kind("acme", entry.SETTLED)
+    assert [(one.usage.input, one.usage.output) for one in settled] == [(3, 200), (1, 100)]
+
+
 FAILURES = [
     ("sandbox-rate-limited", openai.RateLimitError),
     ("sandbox-overloaded", openai.InternalServerError),
@@ -213,9 +304,19 @@ async def test_what_fails_raises_the_sdks_own_exception(here: Place, model: str,
             async for _ in await client.responses.create(model=model, input="x", stream=True):
                 pass
         assert "org-sandbox-owner" not in str(raised.value)
+        with pytest.raises(expected) as raised:
+            async for _ in await client.completions.create(model=model, prompt="x", stream=True):
+                pass
+        assert "org-sandbox-owner" not in str(raised.value)
         if model != "sandbox-error-later":
             with pytest.raises(expected):
                 await client.embeddings.create(model=model, input="x")
+            with pytest.raises(expected):
+                await client.moderations.create(model=model, input="x")
+            with pytest.raises(expected):
+                await client.images.generate(model=model, prompt="x")
+            with pytest.raises(expected):
+                await client.completions.create(model=model, prompt="x")
 
 
 @pytest.mark.parametrize("own", ["sk-rate-limited-1", "sk-error-first-rate-limited-1"])
@@ -270,14 +371,12 @@ async def test_azure_callers(here: Place, practice: tuple[Provider, int]) -> Non
 
 async def test_doors_that_are_shut_say_what_to_do_instead(here: Place) -> None:
     async with client_of(here) as client:
-        with pytest.raises(openai.NotFoundError, match="POST /v1/chat/completions"):
-            await client.completions.create(model="sandbox-echo", prompt="x")
-        with pytest.raises(openai.NotFoundError, match="previous_response_id"):
-            await client.responses.retrieve("resp_1")
+        with pytest.raises(openai.NotFoundError, match="compacted"):
+            await client.post("/responses/compact", cast_to=object)
         with pytest.raises(openai.NotFoundError, match="file_data"):
             await client.files.list()
-        with pytest.raises(openai.NotFoundError, match="image_generation"):
-            await client.images.generate(model="sandbox-echo", prompt="x")
+        with pytest.raises(openai.NotFoundError, match="images/generations"):
+            await client.images.edit(model="sandbox-echo", prompt="x", image=b"x")
     async with azure_of(here) as client:
         with pytest.raises(openai.NotFoundError, match="no guard reads"):
             await client.audio.speech.create(model="sandbox-echo", voice="alloy", input="x")

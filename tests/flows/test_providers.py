@@ -81,8 +81,7 @@ async def test_each_provider_answers_in_each_of_its_dialects(tmp_path: Path) -> 
         answered = [one for one in settled if one.status == 200]
         assert len(answered) == 3 * len(SPOKEN)
         told = [one for one in answered if one.usage is not None and one.usage.input > 0 and not one.usage.estimated]
-        # All but Mistral's stream: it is not asked for its usage, which the sandbox tells nobody unasked.
-        assert len(told) == len(answered) - 1
+        assert told == answered
         # One for each of the two keys that buy tokens, and one more for each 401 that a held one met.
         assert sandbox.clouds.bought == 2 + 2 * 2
 
@@ -116,6 +115,21 @@ async def test_real_clients_call_each_cloud(tmp_path: Path) -> None:
                     with pytest.raises(anthropic.RateLimitError):
                         await two.messages.create(model=f"{name}/sandbox-rate-limited", messages=said, max_tokens=64)
                 assert "hello there" in text, (name, dialect)
+
+
+async def test_mistral_is_not_asked_for_its_usage_and_tells_it_all_the_same(tmp_path: Path) -> None:
+    """It refuses `stream_options` (422), and its last chunk holds the reason to finish and the usage."""
+    async with cloudy(tmp_path) as (here, sandbox):
+        for options in ({}, {"stream_options": {"include_usage": True}}, {"stream_options": {"include_usage": False}}):
+            status, _, body = await call(here, "mi", "openai", stream=True, **options)
+            assert status == 200, body
+            assert "stream_options" not in json.loads(base64.b64decode(last(sandbox)["body"]))
+            chunks = [json.loads(line[6:]) for line in body.split(b"\n\n") if line.startswith(b"data: {")]
+            assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+            settled = (await here.of_kind("acme", entry.SETTLED))[-1]
+            assert not settled.usage.estimated
+            assert settled.usage.output == chunks[-1]["usage"]["completion_tokens"] > 0
+            assert settled.usage.input == chunks[-1]["usage"]["prompt_tokens"] > 0
 
 
 async def test_what_is_sent_is_what_each_cloud_wants(tmp_path: Path) -> None:
@@ -271,16 +285,42 @@ async def test_who_the_clouds_do_not_know(tmp_path: Path) -> None:
             assert b"key" in body
 
 
-async def test_a_clock_that_is_wrong_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ahead_s", [-3600, -400, 400, 3600])
+@pytest.mark.parametrize("name", ["br", "mt", "vx"])
+async def test_a_clock_that_is_wrong_is_told_to_the_caller_and_to_the_operator(
+    tmp_path: Path, name: str, ahead_s: int
+) -> None:
+    """A signature of AWS's, an assertion of Google's: by the provider's clock, which its replies are dated by."""
     async with cloudy(tmp_path) as (here, sandbox):
-        keys = here.running.home.keys
-        now = keys._now_ms
-        keys._now_ms = lambda: now() + 3_600_000
-        sandbox.clouds.ahead_s = -3600  # as AWS sees a signature that was made an hour ahead
-        status, _, body = await call(here, "br", "openai")
-        keys._now_ms = now
-        assert status == 502
-        assert re.search(rb"clock is 3[56]\d\d seconds ahead of the provider's", body), body
+        sandbox.clouds.ahead_s = ahead_s
+        if name == "vx" and ahead_s == 400:
+            assert (await call(here, name, "openai"))[0] == 200, "an assertion is good for an hour"
+            return
+        status, _, body = await call(here, name, "openai")
+        assert status == 502, body
+        said = re.search(rb"clock is (\d+) seconds (ahead of|behind) the provider's", body)
+        assert said is not None, body
+        assert abs(int(said[1]) - abs(ahead_s)) <= 5
+        assert said[2] == (b"behind" if ahead_s > 0 else b"ahead of")
+        async with asyncio.timeout(15):
+            while b'"clock.wrong"' not in here.log.getvalue():
+                await asyncio.sleep(0.01)
+
+
+async def test_a_clock_that_is_right_is_not_blamed(tmp_path: Path) -> None:
+    async with cloudy(tmp_path) as (here, sandbox):
+        sandbox.clouds.access_keys[AWS_ID] = ("another", None)
+        sandbox.clouds.accounts.clear()
+        sandbox.clouds.clients.clear()
+        for name, ahead_s in (("br", 20), ("vx", 20), ("aze", 7200)):  # a client's secret holds no time
+            sandbox.clouds.ahead_s = ahead_s
+            status, _, body = await call(here, name, "openai")
+            assert status == 502
+            assert b"clock" not in body, body
+        async with asyncio.timeout(15):
+            while here.log.getvalue().count(b'"event":"call"') < 3:
+                await asyncio.sleep(0.01)
+        assert b'"clock.wrong"' not in here.log.getvalue(), "lines come in order: it would stand before its call's"
 
 
 async def test_an_exception_in_the_middle_of_a_framed_stream(tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ AZURE = [
     ("/openai/deployments/house%2Fgpt-x/chat/completions", "chat", "house/gpt-x"),
     ("/openai/deployments/house/gpt-x/chat/completions", "chat", "house/gpt-x"),
     ("/openai/deployments/house/gpt-x/responses", "responses", "house/gpt-x"),
+    ("/openai/deployments/gpt-x/completions", "completions", "gpt-x"),
     ("/openai/chat/completions", "chat", ""),
+    ("/openai/completions", "completions", ""),
     ("/openai/responses", "responses", ""),
     ("/openai/v1/chat/completions", "chat", ""),
     ("/openai/v1/responses", "responses", ""),
@@ -57,7 +59,7 @@ CHAT = b'{"model":"in-the-body","messages":[]}'
         "/openai/deployments/x",
         "/openai/deployments",
         "/openai/deployments/x/chat/completions/more",
-        "/openai/deployments/chat/completions",
+        "/openai/deployments/completions",
         "/openai/deployments//chat/completions",
         "/openai/v1/v1/chat/completions",
         "/openai/v1/openai/v1/chat/completions",
@@ -111,13 +113,46 @@ def test_deployments_that_are_no_names(deployment: str) -> None:
         door_of(f"/openai/deployments/{deployment}/chat/completions", VERSION)
 
 
+# Doors of stored responses.
+
+STORED: list[tuple[str, str, str]] = [
+    ("GET", "", "response_retrieve"),
+    ("DELETE", "", "response_delete"),
+    ("POST", "/cancel", "response_cancel"),
+    ("GET", "/input_items", "response_items"),
+]
+
+
+@pytest.mark.parametrize(("method", "rest", "operation"), STORED)
+@pytest.mark.parametrize("root", ["/v1/responses", "/openai/responses", "/openai/v1/responses"])
+def test_stored_responses_are_named_by_the_path(root: str, method: str, rest: str, operation: str) -> None:
+    door = door_of(f"{root}/resp_1{rest}", f"{VERSION}&include=x" if root != "/v1/responses" else "include=x", method)
+    assert door is not None
+    assert (door.dialect, door.operation) == ("openai", operation)
+    assert door.named == Named(object="resp_1", query="include=x"), "a version is no business of the provider's"
+    assert method in door.methods
+
+
+def test_a_method_that_such_a_path_does_not_take_is_none_of_the_doors() -> None:
+    for rest, methods in (("", ("GET", "DELETE")), ("/cancel", ("POST",)), ("/input_items", ("GET",))):
+        for method in ("PUT", "PATCH", "HEAD", "OPTIONS"):
+            door = door_of(f"/v1/responses/resp_1{rest}", "", method)
+            assert door is not None
+            assert door.methods == methods
+
+
+@pytest.mark.parametrize("path", ["/openai/deployments/x/responses/resp_1", "/v1/responses//cancel", "/responses/r"])
+def test_what_is_no_path_of_a_stored_response(path: str) -> None:
+    assert door_of(path, VERSION, "GET") is None
+
+
 # Doors that are shut.
 
 OF_THE_SDK = [
-    "/v1/completions", "/v1/moderations", "/v1/rerank", "/v1/images/generations", "/v1/audio/speech", "/v1/files",
+    "/v1/images/edits", "/v1/images/variations", "/v1/audio/speech", "/v1/files",
     "/v1/files/file-1/content", "/v1/uploads", "/v1/batches", "/v1/vector_stores", "/v1/assistants", "/v1/threads/runs",
     "/v1/conversations", "/v1/containers", "/v1/fine_tuning/jobs", "/v1/evals", "/v1/videos", "/v1/realtime",
-    "/v1/responses/resp_1", "/v1/responses/resp_1/cancel", "/v1/responses/resp_1/input_items",
+    "/v1/responses/resp_1/more", "/v1/responses/resp_1/cancel/", "/v1/responses/", "/v1/responses/resp_1/",
     "/v1/responses/input_tokens", "/v1/responses/compact", "/v1/chat/completions/c_1", "/v1/organization/users",
     "/v1/deployments", "/v1/skills", "/v1/decisions",
 ]  # fmt: skip

@@ -115,6 +115,60 @@ def test_an_error_of_the_callers_own_is_an_answer_and_no_address_is_none() -> No
     assert not play.rests(play.grant.routes[0])
 
 
+def test_an_equal_to_be_asked_beside_a_hop_is_taken_only_when_it_is_asked() -> None:
+    play = Play(granted(3, 1))
+    with play.hops() as hops:
+        first = next(iter(hops))
+        equal = hops.equal_of(first)
+        assert equal is not None
+        assert (first.key_uid, equal.key_uid) == ("p0", "p1")
+        assert hops.equal_of(first) is equal, "it was looked at"
+        hops.hedge(equal)
+        third = hops.equal_of(first)
+        assert third is not None
+        hops.hedge(third)
+        assert hops.equal_of(first) is None, "of a fallback nobody is an equal, and the call has made enough hops"
+        assert hops.hedged == 2
+        assert not hops.failed(third, answer())
+        hops.lost(equal)
+        hops.lost(first)
+
+
+def test_what_rests_is_not_asked_beside_another_and_a_lost_probe_gives_its_place_back() -> None:
+    play = Play(granted(2))
+    play.call(answer("rate_limited", 429, 10.0), draw=0.9)
+    with play.hops() as hops:
+        assert hops.equal_of(next(iter(hops))) is None
+    play.now += 10.0
+    with play.hops() as hops:
+        first = next(iter(hops))
+        probe = hops.equal_of(first)
+        assert probe is not None
+        hops.hedge(probe)
+        with play.hops() as other:
+            assert other.equal_of(next(iter(other))) is None, "one call at a time tries it"
+        hops.lost(probe)
+        with play.hops() as other:
+            assert other.equal_of(next(iter(other))) is not None
+        hops.hedge(probe)
+        assert not hops.failed(first, answer())
+    with play.hops() as other:
+        assert other.equal_of(next(iter(other))) is not None, "leaving gave it back"
+
+
+def test_of_two_that_fail_both_rest() -> None:
+    play = Play(granted(3))
+    with play.hops() as hops:
+        first = next(iter(hops))
+        equal = hops.equal_of(first)
+        assert equal is not None
+        hops.hedge(equal)
+        assert hops.failed(equal, answer("overloaded", 529))
+        assert hops.failed(first, answer("overloaded", 529))
+        assert [route.key_uid for route in hops] == ["p2"]
+    assert [play.rests(route) for route in play.grant.routes] == [True, True, False]
+
+
 _answers = st.lists(st.sampled_from([*sorted(CONDITIONS), "key_unavailable", None]), max_size=8)
 
 

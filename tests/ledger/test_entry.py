@@ -238,13 +238,24 @@ def test_payload_vectors() -> None:
     ]
 
 
-def test_payloads_of_the_first_schema_read_as_they_were() -> None:
+@pytest.mark.parametrize("schema", [1, 2])
+def test_payloads_of_earlier_schemas_read_as_they_were(schema: int) -> None:
     for payload in examples():
-        kind, schema = entry.WRITTEN[type(payload)]
-        older = VECTORS["payloads_of_schema_1"].get(entry.KINDS[kind])
-        assert (older is not None) == (schema == 2)
+        kind, written = entry.WRITTEN[type(payload)]
+        older = VECTORS[f"payloads_of_schema_{schema}"].get(entry.KINDS[kind])
+        assert (older is not None) == (written > schema)
         if older is not None:
-            assert entry.parse_payload(kind, 1, older.encode()) == payload
+            assert entry.parse_payload(kind, schema, older.encode()) == payload
+
+
+def test_a_corrected_estimate_reads_back() -> None:
+    corrects = entry.Corrected(id="resp_1", agent="a", time=5, tags=None, unpriced=True)
+    usage = Usage(input=-3, output=7)
+    used = entry.KeyUsed(
+        key="k", key_uid="ku", key_version=1, provider="p", model="m", usage=usage, outcome="answered",
+        corrects=corrects, deleted="resp_2",
+    )  # fmt: skip
+    assert entry.parse_payload(*entry.WRITTEN[entry.KeyUsed], entry.payload_bytes(used)) == used
 
 
 KINDS = [entry.KINDS[number] for number in sorted(entry.KINDS)]

@@ -16,6 +16,7 @@ from sekimori.errors import Fault, Refused
 from sekimori.meter.budget import DEFAULT_OUTPUT, Budget, History, Reservation
 from sekimori.meter.prices import DAY_MS, Rate, rate
 from sekimori.meter.refusals import TokensLimited
+from sekimori.meter.reservation import Correction
 from sekimori.meter.spend import Spend, date, first_of_month, next_month
 from sekimori.meter.window import WINDOW, Minute
 from sekimori.terms import Ask, Bound, Grant, Limits, Origin, Principal, Provider, Route, Usage
@@ -536,3 +537,25 @@ class Campaign(RuleBasedStateMachine):
 
 Campaign.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestCampaign = Campaign.TestCase
+
+
+async def test_what_an_estimate_was_wrong_by_counts_where_and_when_the_estimate_did() -> None:
+    """A day later, fetched by another agent: today, its minute and the other's figures are as they were."""
+    clock = Clock()
+    at = budget(clock)
+    mine = Limits(usage=(Bound(f"agent:{AGENT}", tokens_per_day=10**6), Bound(SCOPE, nano_per_month=10**15)))
+    first = await admit(at, grant(mine))
+    first.settle("k1", Usage(900, 100, estimated=True), 50, identity(clock.wall, 1), sent=True)
+    first.leave()
+    clock.ahead(86_400)
+    second = await admit(at, grant(mine))
+    assert at.used(f"agent:{AGENT}") == (0, 0, 50)
+    second.correct("k1", Correction(-700, -35, AGENT, (), TODAY), identity(clock.wall, 2))
+    second.correct("k1", Correction(-700, -35, "b" * 26, (), TODAY), identity(clock.wall, 3))
+    second.settle("k1", None, None, identity(clock.wall, 2), sent=True)
+    second.leave()
+    assert at.used(f"agent:{AGENT}") == (0, 0, 15), "today is as it was, the month is not"
+    assert at.used(SCOPE) == (0, 0, 50 - 35 - 35)
+    clock.wall -= 86_400_000
+    assert at.used(f"agent:{AGENT}") == (300, 15, 15)
+    assert not list(at.running())

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from sekimori.db import Database
 from sekimori.errors import Fault
 from sekimori.identity.names import uid
-from sekimori.ledger.entry import KeyUsed, Leaf, Refused
+from sekimori.ledger.entry import Corrected, KeyUsed, Leaf, Refused
 from sekimori.ledger.protocols import Recorded
+from sekimori.meter.prices import DAY_MS
 from sekimori.meter.usage_report import Line, UsageFollower, report, summed, to_csv
-from sekimori.terms import Usage
+from sekimori.terms import Tags, Usage
 
 ACME, AGENT, OTHER = (uid(bytes([n]) * 16) for n in (1, 2, 3))
 DAY = 1_795_000_000_000  # 2026-11-18T11:06:40Z
@@ -124,3 +125,23 @@ def test_csv_is_text_to_a_spreadsheet() -> None:
     assert head.endswith("currency,end_user,session,tags,cost")
     assert "'=cmd" in row
     assert row.endswith("USD,,,,0.000000005")
+
+
+def test_a_corrected_estimate_is_as_if_it_had_been_known() -> None:
+    """The difference stands in the row of the estimate; the call that brought it in its own, with no tokens."""
+    tags = Tags("", "", ("batch",))
+    estimate = used(0, usage=Usage(100, 400, estimated=True), cost_nano=90, began="resp_1", tags=tags)
+    corrects = Corrected(id="resp_1", agent=AGENT, time=DAY, tags=tags)
+    told = used(1, agent=OTHER, time=DAY + DAY_MS, usage=Usage(-70, -380), cost_nano=-80, corrects=corrects)
+    rows = {(row.day, row.agent, row.tags): row for row in summed([estimate, told])}
+    mine, other = rows["2026-11-18", AGENT, "batch"], rows["2026-11-19", OTHER, ""]
+    assert (mine.uses, mine.input, mine.output, mine.cost_nano, mine.estimated, mine.unpriced) == (1, 30, 20, 10, 0, 0)
+    assert (other.uses, other.input, other.output, other.cost_nano, other.estimated) == (1, 0, 0, 0, 0)
+    assert summed([estimate, told]) == [mine, other]
+
+
+def test_an_estimate_that_stays_one_is_counted_as_one() -> None:
+    estimate = used(0, usage=Usage(100, 400, estimated=True), cost_nano=None, began="resp_1")
+    corrects = Corrected(id="resp_1", agent=AGENT, time=DAY, unpriced=True)
+    [row] = summed([estimate, used(1, usage=Usage(estimated=True), cost_nano=None, corrects=corrects)])
+    assert (row.uses, row.input, row.output, row.estimated, row.unpriced) == (2, 100, 400, 1, 1)

@@ -114,7 +114,11 @@ def test_every_address_and_key_is_a_contract_of_its_own() -> None:
     assert [step.where for step in made.keys] == [
         f"the variable {n}" for n in ("ONE_KEY", "TWO_KEY", "OPENAI_KEY_A", "OPENAI_KEY_B")
     ]
-    assert of(made, Limit) == [Limit(tenant="default", concurrency=64)]
+    assert of(made, Limit) == [
+        Limit(tenant="default", concurrency=64),
+        Limit(tenant="default", key="operator/openai", requests_per_minute=200, tokens_per_minute=40_000),
+        Limit(tenant="default", key="operator/openai-2", requests_per_minute=600),
+    ]
     if HAS_ALIASES:
         aliases = {one.name: one for one in of(made, KINDS["Alias"])}
         weights = {target.model: target.weight for target in aliases["zephyr"].targets}
@@ -225,11 +229,72 @@ def test_prices_are_carried_to_the_digit() -> None:
     assert (price.model, price.input, price.output, price.date) == ("mistral-large-latest", "2", "6", "2026-11-25")
 
 
-def test_rates_of_all_deployments_become_one_bound() -> None:
-    entry = "{{model_name: m{n}, litellm_params: {{model: openai/m{n}, rpm: {n}0}}}}"
-    made = imported(f"model_list: [{entry.format(n=1)}, {entry.format(n=2)}]")
-    assert of(made, Limit) == [Limit(tenant="default", requests_per_minute=30)]
-    assert said(made, "model_list") == ["changed"]
+ENTRY_OF = "{{model_name: {0}, litellm_params: {{model: openai/{0}, api_key: os.environ/{1}, {2}}}}}"
+
+
+def bounded(*entries: tuple[str, str, str], more: str = "") -> Imported:
+    """An import of entries (model, variable of the key, further parameters)."""
+    return imported(f"model_list: [{', '.join(ENTRY_OF.format(*entry) for entry in entries)}]\n{more}")
+
+
+def test_rates_bound_the_key_that_they_stand_with() -> None:
+    made = bounded(("a", "A", "rpm: 10, tpm: 4000"), ("b", "B", "rpm: 20"), ("c", "B", "rpm: 30"))
+    first, second = (key.path for key in of(made, Key))
+    assert of(made, Limit) == [
+        Limit(tenant="default", key=first, requests_per_minute=10, tokens_per_minute=4000),
+        Limit(tenant="default", key=second, requests_per_minute=50),
+    ]
+    for number, names in ((0, ("rpm", "tpm")), (1, ("rpm",)), (2, ("rpm",))):
+        for name in names:
+            assert said(made, f"model_list[{number}].litellm_params.{name}") == ["changed"]
+    sound(made)
+
+
+@pytest.mark.parametrize("rate", ["-3", "lots", "0", "1.5", "9999999999", "[1]", "null"])
+def test_a_rate_that_cannot_be_kept_is_left_out(rate: str) -> None:
+    made = bounded(("a", "A", f"tpm: {rate}"))
+    assert of(made, Limit) == []
+    assert said(made, "model_list[0].litellm_params.tpm") == ["left_out"]
+
+
+def test_a_key_of_which_one_entry_has_no_rate_is_not_bounded() -> None:
+    made = bounded(("a", "A", "rpm: 10"), ("b", "A", "tpm: 10"))
+    assert of(made, Limit) == []
+    assert said(made, "model_list[0].litellm_params.rpm") == ["left_out"]
+    assert said(made, "model_list[1].litellm_params.tpm") == ["left_out"]
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [
+        ("1d", {"money_per_day": "12.5"}),
+        ("30d", {"money_per_month": "12.5"}),
+        ("1mo", {"money_per_month": "12.5"}),
+        *((other, {}) for other in ("7d", "24h", "1h", "2mo", "31d", "", "soon", "1D")),
+    ],
+)
+def test_a_budget_is_carried_where_it_is_counted_from_the_same_moment(duration: str, expected: dict[str, str]) -> None:
+    budget = "max_budget: 12.50" + (f", budget_duration: {duration}" if duration else "")
+    made = bounded(("a", "A", budget))
+    [key] = of(made, Key)
+    assert of(made, Limit) == ([Limit(tenant="default", key=key.path, **expected)] if expected else [])
+    assert said(made, "model_list[0].litellm_params.max_budget") == ["changed" if expected else "left_out"]
+    made = bounded(("a", "A", "weight: 1"), more=f"litellm_settings: {{{budget}}}")
+    assert of(made, Limit) == ([Limit(tenant="default", **expected)] if expected else [])
+    assert said(made, "litellm_settings.max_budget") == ["changed" if expected else "left_out"]
+    sound(made)
+
+
+def test_a_budget_that_means_something_else_here_is_left_out() -> None:
+    elsewhere = "litellm_settings: {max_budget: 5, budget_duration: 1d, timezone: Europe/Berlin}"
+    assert of(bounded(("a", "A", "weight: 1"), more=elsewhere), Limit) == []
+    shared = bounded(("a", "A", "max_budget: 5, budget_duration: 1d"), ("b", "A", "weight: 1"))
+    assert of(shared, Limit) == []
+    assert said(shared, "model_list[0].litellm_params.max_budget") == ["left_out"]
+    for amount in ("-1", "0", "lots", "1e12", "0.0000000001"):
+        odd = bounded(("a", "A", f"max_budget: {amount}, budget_duration: 1d"))
+        assert of(odd, Limit) == []
+        assert said(odd, "model_list[0].litellm_params.max_budget") == ["left_out"]
 
 
 @pytest.mark.parametrize("name", ["operator", "", "Acme", "a" * 40, "all"])
@@ -302,7 +367,15 @@ def test_a_huge_file_ends() -> None:
 WORDS = st.sampled_from(
     [
         *("openai/gpt-5-mini", "azure/x", "anthropic/*", "*", "ollama/llama3", "vertex_ai/gemini", "bedrock/a.b-v1:0"),
-        *("gpt-4o", "https://a.example.com/v1", "http://localhost:1", "https://x.openai.azure.com", "os.environ/KEY"),
+        *(
+            "1d",
+            "30d",
+            "gpt-4o",
+            "https://a.example.com/v1",
+            "http://localhost:1",
+            "https://x.openai.azure.com",
+            "os.environ/KEY",
+        ),
         *(
             "http://[::1]:8000/v1",
             "sk-abcdefghijklmnopqrst",
@@ -320,6 +393,7 @@ SCALARS = st.one_of(WORDS, st.text(max_size=20), st.integers(), st.floats(), st.
 PARAMETERS = st.sampled_from(
     [
         *("model", "api_base", "api_key", "api_version", "rpm", "tpm", "weight", "input_cost_per_token"),
+        *("max_budget", "budget_duration"),
         *("output_cost_per_token", "custom_llm_provider", "litellm_credential_name", "organization", "timeout", "x"),
     ]
 )

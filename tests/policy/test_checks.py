@@ -449,6 +449,22 @@ def test_unknown_and_foreign_providers_are_answered_in_the_same_words() -> None:
     assert said("globex-own") == said("nobodys-own")
 
 
+def test_a_hedge_without_an_equal_is_a_warning() -> None:
+    also = "also: [{key: operator/openai}]\n"
+    for text, field, said in (
+        (ROUTE + "hedge: {after: 500}", "hedge", "asks an equal, and there is none."),
+        (ROUTE + also + "hedge: {after: 500}", "", ""),
+        (ROUTE + also + "hedge: {after: 500, most: 2}", "hedge.most", "asks 2 more, and there is 1."),
+        (FAST + "targets: [{model: openai/gpt-4o}]\nhedge: {after: 500}", "hedge", "asks an equal, and there is none."),
+        (FAST + "targets: [{model: openai/gpt-4o}, {model: openai/gpt-5-mini}]\nhedge: {after: 500}", "", ""),
+        # Its one target may have several keys.
+        (ROUTE + also + "---\n" + FAST + "targets: [{model: openai/gpt-4o}]\nhedge: {after: 500}", "", ""),
+    ):
+        problems = check(right().merged(Documents(parse(text.encode(), "h.yaml"))))
+        found = [(p.level, p.field, p.text) for p in problems if p.field.startswith("hedge")]
+        assert found == ([("warning", field, said)] if field else []), text
+
+
 def test_warnings_tell_what_works_but_is_hardly_meant() -> None:
     text = b"kind: Agent\ntenant: acme\nname: w\nmodels: [gpt-4o, gtp-4o, openai/*, house/llama]\n"
     found = [p for p in check(right().merged(Documents(parse(text, "w.yaml")))) if p.file == "w.yaml"]

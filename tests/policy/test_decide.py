@@ -372,6 +372,16 @@ def test_dialect_and_operation_are_part_of_what_is_remembered() -> None:
     assert outcome(at, who, ask("llama", "openai", "count_tokens"))[0] == "unsupported_operation"  # type: ignore[index]
 
 
+def test_what_a_dated_azure_lacks_is_offered_without_the_date() -> None:
+    contract = right().get(("Provider", "", "openai"))
+    placed = {"catalog": "azure", "base_url": "https://my.openai.azure.com", "api_version": "2024-10-21"}
+    dated = snapshot(changed(right(), contract, **placed))
+    found = outcome(dated, principal("acme", "x"), ask("gpt-4o", "openai", "responses"))
+    assert (found[0], "apiVersion" in found[3]) == ("unsupported_operation", True)  # type: ignore[index,operator]
+    newer = snapshot(changed(right(), contract, **{**placed, "api_version": "2025-04-01-preview"}))
+    assert isinstance(outcome(newer, principal("acme", "x"), ask("gpt-4o", "openai", "responses")), Grant)
+
+
 def test_a_stranger_to_this_generation() -> None:
     at = snapshot(right())
     gone = msgspec.structs.replace(principal("acme", "x"), agent_uid="0" * 26)

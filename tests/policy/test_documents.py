@@ -102,6 +102,22 @@ WRONG: list[tuple[str, int, str, str, str]] = [
         )
         for weight in ("0", "-1", "1001", "1.5", "true")
     ),
+    *(
+        (
+            f"kind: Route\ntenant: a\nprovider: p\nkey: operator/k\nhedge: {{{said}}}",
+            5,
+            f"hedge.{said.split(', ')[-1].partition(':')[0]}",
+            "does not fit",
+            words,
+        )
+        for said, words in (
+            ("after: 49", "from 50 to 60000"),
+            ("after: 60001", "from 50 to 60000"),
+            ("after: 0.5", "from 50 to 60000"),
+            ("after: 50, most: 0", "1 or 2"),
+            ("after: 50, most: 3", "1 or 2"),
+        )
+    ),
     (
         "kind: Route\ntenant: a\nprovider: p\nkey: operator/k\nsticky: client",
         5,

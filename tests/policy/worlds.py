@@ -13,6 +13,7 @@ from sekimori.policy.kinds import (
     Also,
     Document,
     Fallback,
+    Hedge,
     HostPort,
     Key,
     Limit,
@@ -178,6 +179,7 @@ _targets = st.lists(
     unique=True,
 ).map(tuple)
 _sticky = st.sampled_from([None, "conversation"])
+_hedge = st.sampled_from([None, Hedge(after=50), Hedge(after=900, most=2)])
 _documents: st.SearchStrategy[Document] = st.one_of(
     st.builds(
         Tenant,
@@ -207,6 +209,7 @@ _documents: st.SearchStrategy[Document] = st.one_of(
         also=_also,
         when=_conditions,
         sticky=_sticky,
+        hedge=_hedge,
     ),
     st.builds(
         Alias,
@@ -216,6 +219,7 @@ _documents: st.SearchStrategy[Document] = st.one_of(
         targets=_targets,
         when=_conditions,
         sticky=_sticky,
+        hedge=_hedge,
     ),
     st.builds(
         Limit,

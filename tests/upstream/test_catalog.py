@@ -21,6 +21,7 @@ from sekimori.terms import (
 )
 from sekimori.upstream.catalog import ENTRIES, accepts, condition, offers, request_headers, target, usual_base
 
+PREVIEW = Placement(api_version="2025-04-01-preview")
 DATED = Placement(api_version="2024-10-21", deployments=(("m", "prod-m"),))
 
 
@@ -85,6 +86,15 @@ def test_a_model_that_climbs_is_no_target(model: str) -> None:
         target(provider("gemini"), "gemini", "chat", model)
 
 
+def test_several_embeddings_in_one_call_go_only_where_they_have_a_path() -> None:
+    assert offers("gemini", "gemini", "embeddings", batch=True)
+    assert offers("vertex", "gemini", "embeddings", WHOLE)
+    assert not offers("vertex", "gemini", "embeddings", WHOLE, batch=True)
+    assert not offers("vertex", "gemini", "embeddings", NO_PLACEMENT), "express mode embeds nothing"
+    with pytest.raises(Refused, match="unsupported_operation"):
+        target(structs.replace(provider("vertex"), placement=WHOLE), "gemini", "embeddings", "m", batch=True)
+
+
 @pytest.mark.parametrize(
     ("catalog", "dialects", "dialect", "operation"),
     [
@@ -120,6 +130,7 @@ WHOLE = Placement("my-project", "europe-west4")
     [
         ("azure", "", NO_PLACEMENT, "openai", "chat", False, "/openai/v1/chat/completions"),
         ("azure", "/openai/v1", NO_PLACEMENT, "openai", "chat", True, "/openai/v1/chat/completions"),
+        ("azure", "", PREVIEW, "openai", "responses", True, "/openai/responses?api-version=2025-04-01-preview"),
         ("azure", "/openai/v1", NO_PLACEMENT, "anthropic", "chat", True, "/anthropic/v1/messages"),
         ("azure", "", DATED, "anthropic", "count_tokens", False, "/anthropic/v1/messages/count_tokens"),
         (
@@ -175,6 +186,15 @@ WHOLE = Placement("my-project", "europe-west4")
             "chat",
             True,
             "/v1/projects/my-project/locations/europe-west4/publishers/google/models/m:streamGenerateContent?alt=sse",
+        ),
+        (
+            "vertex",
+            "",
+            WHOLE,
+            "gemini",
+            "embeddings",
+            False,
+            "/v1/projects/my-project/locations/europe-west4/publishers/google/models/m:embedContent",
         ),
         ("vertex", "", NO_PLACEMENT, "gemini", "chat", False, "/v1/publishers/google/models/m:generateContent"),
         ("bedrock", "", WHOLE, "openai", "chat", False, "/openai/v1/chat/completions"),
@@ -264,7 +284,7 @@ def test_where_each_region_listens(catalog: str, location: str, expected: str | 
     [
         ("openai", NO_PLACEMENT, {"api_key"}),
         ("azure", NO_PLACEMENT, {"api_key", "entra"}),
-        ("vertex", WHOLE, {"google_service_account"}),
+        ("vertex", WHOLE, {"google_service_account", "google_external_account"}),
         ("vertex", NO_PLACEMENT, {"api_key"}),
         ("bedrock", WHOLE, {"api_key", "aws"}),
         ("compatible", NO_PLACEMENT, {"api_key"}),
@@ -392,3 +412,50 @@ def test_a_key_that_could_end_the_header_field_is_not_sent_and_not_told(secret: 
 )
 def test_what_a_status_means(catalog: str, status: int, expected: str | None) -> None:
     assert condition(provider(catalog), status) == expected
+
+
+STORED = [
+    ("openai", NO_PLACEMENT, "/v1/responses/resp_1{}"),
+    ("compatible", NO_PLACEMENT, "/v1/responses/resp_1{}"),
+    ("sandbox", NO_PLACEMENT, "/v1/responses/resp_1{}"),
+    ("azure", NO_PLACEMENT, "/openai/v1/responses/resp_1{}"),
+    ("azure", PREVIEW, "/openai/responses/resp_1{}?api-version=2025-04-01-preview"),
+]
+
+
+@pytest.mark.parametrize(("catalog", "placement", "expected"), STORED)
+def test_stored_responses_have_targets_of_their_own(catalog: str, placement: Placement, expected: str) -> None:
+    at = structs.replace(provider(catalog), placement=placement, base_path="")
+    for operation, rest in (
+        ("response_retrieve", ""),
+        ("response_delete", ""),
+        ("response_cancel", "/cancel"),
+        ("response_items", "/input_items"),
+    ):
+        path = expected.format(rest)
+        assert target(at, "openai", operation, "m", object="resp_1") == path
+        behind = f"{path}{'&' if '?' in path else '?'}limit=2"
+        assert target(at, "openai", operation, "m", object="resp_1", query="limit=2") == behind
+        for odd, quoted in (("a/b", "a%2Fb"), ("a?b", "a%3Fb"), ("a%2Fb", "a%252Fb"), ("a=", "a=")):
+            assert quoted in target(at, "openai", operation, "m", object=odd)
+        for climbing in ("..", "."):
+            with pytest.raises(Refused):
+                target(at, "openai", operation, "m", object=climbing)
+
+
+@pytest.mark.parametrize(
+    ("version", "operation", "offered"),
+    [
+        ("2024-10-21", "responses", False),
+        ("2025-02-01-preview", "responses", False),
+        ("2025-03-01-preview", "responses", True),
+        ("2025-03-01-preview", "response_retrieve", True),
+        ("2025-03-01-preview", "response_cancel", False),
+        ("2025-04-01-preview", "response_cancel", True),
+        ("preview", "responses", True),
+        ("2024-10-21", "chat", True),
+        ("", "responses", True),
+    ],
+)
+def test_a_dated_surface_offers_what_it_had_by_then(version: str, operation: Operation, offered: bool) -> None:
+    assert offers("azure", "openai", operation, Placement(api_version=version)) == offered

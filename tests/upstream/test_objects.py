@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 from sekimori.db import Database
 from sekimori.errors import Fault
 from sekimori.ledger import entry
-from sekimori.ledger.entry import KeyUsed, Leaf, Settled
+from sekimori.ledger.entry import Corrected, KeyUsed, Leaf, Settled
 from sekimori.ledger.protocols import Recorded
-from sekimori.upstream.objects import KEPT_MS, MOST_CACHED, SAVED_EVERY, Objects
+from sekimori.terms import Usage
+from sekimori.upstream.objects import KEPT_MS, MOST_CACHED, MOST_LOOKING, SAVED_EVERY, Made, Objects, Open
 
 TENANT = "0123456789abcdefghjkmnpqrs"
 OTHER = "1123456789abcdefghjkmnpqrs"
@@ -37,6 +39,18 @@ def recorded(index: int, payload: Any, call: int, hop: int = 0, *, time: int = N
 
 def used(key: str) -> KeyUsed:
     return KeyUsed(key="clients/acme/own", key_uid=key, key_version=1, provider="p", model="m", outcome="answered")
+
+
+def began(key: str, id: str) -> KeyUsed:
+    return msgspec.structs.replace(used(key), usage=Usage(9, 4, estimated=True), cost_nano=5, began=id)
+
+
+def ended(key: str, id: str) -> KeyUsed:
+    return msgspec.structs.replace(used(key), usage=Usage(-2, 1), corrects=Corrected(id=id, agent="x", time=NOW))
+
+
+def deleted(key: str, id: str) -> KeyUsed:
+    return msgspec.structs.replace(used(key), deleted=id)
 
 
 def log(calls: Sequence[tuple[str, list[str]]], *, time: int = NOW) -> list[Recorded]:
@@ -110,6 +124,95 @@ def test_any_slices_and_restarts_come_to_the_same(
             assert (len(objects._fresh), len(objects._halves)) == (0, 0)
 
     asyncio.run(work())
+
+
+LIFE: list[Any] = [
+    Settled(outcome="answered", minted=["r1", "m1"]), began("k1", "r1"),
+    Settled(outcome="answered", minted=["r2"]), began("k1", "r2"),
+    Settled(outcome="answered", minted=["r3"]), used("k2"),
+    Settled(outcome="answered", minted=["m2"]), ended("k1", "r2"),
+    Settled(outcome="answered"), deleted("k2", "r3"),
+]  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(ends=st.sets(st.integers(0, 10)), restarts=st.sets(st.integers(0, 10)))
+def test_how_an_object_was_made_and_whether_its_use_is_known_survive_any_slices(
+    tmp_path_factory: pytest.TempPathFactory, ends: set[int], restarts: set[int]
+) -> None:
+    async def work() -> None:
+        async with Place(tmp_path_factory.mktemp("objects")) as place:
+            entries = [recorded(index, said, index // 2) for index, said in enumerate(LIFE)]
+            objects = place.objects()
+            for end in sorted({*ends, *restarts, len(entries)}):
+                start = await objects.cursor(TENANT)
+                if start < end:
+                    await objects.take(TENANT, entries[start:end])
+                if end in restarts:
+                    objects = place.objects()
+            start = await objects.cursor(TENANT)
+            if start < len(entries):
+                await objects.take(TENANT, entries[start:])
+            estimate = Open(Usage(9, 4, estimated=True), 5, "x", NOW)
+            assert await objects.made(TENANT, "r1") == [Made("k1", "p/m", estimate)]
+            assert await objects.made(TENANT, "m1") == [Made("k1", "p/m")]
+            assert await objects.made(TENANT, "r2") == [Made("k1", "p/m")], "its end was told"
+            assert await objects.made(TENANT, "m2") == [Made("k1", "p/m")]
+            assert await objects.made(TENANT, "r3") == [], "it is gone"
+            assert await objects.made(OTHER, "r1") == []
+
+    asyncio.run(work())
+
+
+async def test_an_end_is_told_once_and_what_is_gone_stays_gone(tmp_path: Path) -> None:
+    async with Place(tmp_path) as place:
+        objects = place.objects()
+        estimate = Open(Usage(9, 4, estimated=True), None, "x", NOW)
+        objects.mint(TENANT, "k1", ["r1", "m1"], "p/m", "r1", estimate)
+        assert await objects.made(TENANT, "r1") == [Made("k1", "p/m", estimate)]
+        assert await objects.made(TENANT, "m1") == [Made("k1", "p/m")]
+        assert [objects.end(TENANT, "k1", "r1") for _ in range(2)] == [True, False]
+        objects.undo(TENANT, "k1", "r1", "")
+        assert objects.end(TENANT, "k1", "r1")
+        objects.delete(TENANT, "k1", "r1")
+        assert await objects.made(TENANT, "r1") == []
+        assert await objects.keys_of(TENANT, ["r1", "m1"]) == {"m1": {"k1"}}
+        objects.undo(TENANT, "k1", "", "r1")
+        assert await objects.keys_of(TENANT, ["r1"]) == {"r1": {"k1"}}
+        assert objects._looking == {}
+
+
+async def test_of_what_was_made_before_this_was_noted_the_model_is_not_known(tmp_path: Path) -> None:
+    async with Place(tmp_path):
+        pass
+    file = tmp_path / "tenants" / f"{TENANT}.sqlite"
+    with sqlite3.connect(file) as connection:
+        for column in ("model", "open"):
+            connection.execute(f"ALTER TABLE object DROP COLUMN {column}")
+        call = bytes(16)
+        connection.execute("INSERT INTO object VALUES ('old', 'k1', ?, ?, 0)", (NOW, call))
+    connection.close()
+    place = Place(tmp_path)
+    try:
+        objects = place.objects()
+        assert await objects.keys_of(TENANT, ["old"]) == {"old": {"k1"}}, "it can be named as before"
+        assert await objects.made(TENANT, "old") == [], "and is no answer to a call that names nothing else"
+        await feed(objects, log([("k1", ["new"])]))
+        assert await objects.made(TENANT, "new") == [Made("k1", "p/m")]
+    finally:
+        await place.database.close()
+
+
+async def test_only_so_many_of_a_tenant_wait_at_once(tmp_path: Path) -> None:
+    async with Place(tmp_path) as place:
+        objects = place.objects()
+        found = await asyncio.gather(
+            *(objects.made(TENANT, f"r{number}") for number in range(MOST_LOOKING + 3)), return_exceptions=True
+        )
+        faults = [one for one in found if isinstance(one, Fault)]
+        assert (len(faults), {one.reason for one in faults}) == (3, {"overloaded"})
+        assert await objects.made(OTHER, "r1") == []
+        assert objects._looking == {}
 
 
 async def test_what_is_minted_is_known_at_once_and_for_its_tenant_alone(tmp_path: Path) -> None:

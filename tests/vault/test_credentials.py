@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -23,6 +24,13 @@ CURVE = (
 LOCKED = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"zq-marker")).decode()
 ACCOUNT = {"type": "service_account", "client_email": "a@b.example", "private_key": PEM, "project_id": "p"}
 ENTRA = {"tenant_id": "contoso.example", "client_id": "app", "client_secret": "zq-marker"}
+EXTERNAL = {
+    "type": "external_account",
+    "audience": "//iam.googleapis.com/x",
+    "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+    "token_url": "https://sts.googleapis.com/v1/token",
+    "credential_source": {"file": "/var/run/token"},
+}
 AWS = {"access_key_id": "EXAMPLEACCESSKEY0001", "secret_access_key": "zq-marker"}
 
 
@@ -97,11 +105,12 @@ def test_a_secret_is_read_as_what_it_was_put_as_and_nothing_else() -> None:
     kept = {
         "entra": checked("entra", json.dumps(ENTRA).encode()),
         "google_service_account": checked("google_service_account", json.dumps(ACCOUNT).encode()),
+        "google_external_account": checked("google_external_account", json.dumps(EXTERNAL).encode()),
         "aws": checked("aws", json.dumps(AWS).encode()),
         "api_key": checked("api_key", b"sk-1"),
     }
     for put, value in kept.items():
-        for asked in ("entra", "google_service_account", "aws"):
+        for asked in ("entra", "google_service_account", "google_external_account", "aws"):
             if asked != put:
                 with pytest.raises(Fault, match="key_unavailable"):
                     read(asked, value)  # type: ignore[arg-type]
@@ -111,7 +120,10 @@ def test_a_secret_is_read_as_what_it_was_put_as_and_nothing_else() -> None:
 
 
 @settings(deadline=None)
-@given(st.sampled_from(["entra", "google_service_account", "aws", "api_key"]), st.binary(max_size=300))
+@given(
+    st.sampled_from(get_args(CredentialKind)),
+    st.binary(max_size=300),
+)
 def test_any_bytes_are_taken_or_refused(credential: CredentialKind, value: bytes) -> None:
     try:
         kept = checked(credential, value)

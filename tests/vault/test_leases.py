@@ -211,6 +211,10 @@ async def test_what_is_no_token_is_none(answer: bytes) -> None:
     "url", ["", "login.example", "ftp://h/", "https://", "https://h/?x=y", "https://u@h/", "https://h:x"]
 )
 def test_a_setting_that_is_no_url(url: str) -> None:
-    for entra, google in ((url, "https://g.example/token"), ("https://e.example", url)):
-        with pytest.raises(Refused, match="wrong_use"):
-            Leases(Pool(None), entra_authority=entra, google_token_url=google)  # type: ignore[arg-type]
+    good = dict.fromkeys(
+        ("entra_authority", "google_token_url", "google_sts_url", "google_iam_url"), "https://h.example"
+    )
+    Leases(Pool(None), **good)  # type: ignore[arg-type]
+    for setting in good:
+        with pytest.raises(Refused, match=f"upstream.{setting}"):
+            Leases(Pool(None), **{**good, setting: url})  # type: ignore[arg-type]

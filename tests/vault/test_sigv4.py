@@ -6,8 +6,9 @@ import hashlib
 import hmac
 
 from sekimori.terms import Origin
+from sekimori.vault.clock import SIGNATURE_S, skew
 from sekimori.vault.credentials import Aws
-from sekimori.vault.sigv4 import load, signature, skew
+from sekimori.vault.sigv4 import load, signature
 
 FORM = Aws("EXAMPLEACCESSKEY0001", "secret/access+key", "session-token")
 ORIGIN = Origin("https", "bedrock-runtime.us-east-1.amazonaws.com", 443)
@@ -73,10 +74,10 @@ async def test_what_changes_the_request_changes_the_signature() -> None:
 def test_only_a_clock_that_spoils_a_signature_is_told() -> None:
     at = 1_795_600_000
     date = [(b"date", b"Wed, 25 Nov 2026 09:46:40 GMT")]
-    assert skew(date, at * 1000) == 0
-    assert skew(date, (at + 299) * 1000) == 0
-    assert skew(date, (at + 3600) * 1000) == 3600
-    assert skew(date, (at - 3600) * 1000) == -3600
+    assert skew(date, at * 1000, SIGNATURE_S) == 0
+    assert skew(date, (at + 299) * 1000, SIGNATURE_S) == 0
+    assert skew(date, (at + 3600) * 1000, SIGNATURE_S) == 3600
+    assert skew(date, (at - 3600) * 1000, SIGNATURE_S) == -3600
     for odd in (b"", b"yesterday", b"\xff", b"Wed, 25 Nov 1026 09:46:40 GMT", b"Wed, 99 Nov 2026 09:46:40 GMT"):
-        assert skew([(b"date", odd)], at * 1000) == 0
-    assert skew([], at * 1000) == 0
+        assert skew([(b"date", odd)], at * 1000, SIGNATURE_S) == 0
+    assert skew([], at * 1000, SIGNATURE_S) == 0

@@ -101,7 +101,7 @@ def _guarded(path: Path) -> Guarded:
     from sekimori.policy.documents import parse
     from sekimori.policy.kinds import Guard
 
-    found = [located.document for located in parse(path.read_text(encoding="utf-8"), str(path))]
+    found = [located.document for located in parse(path.read_bytes(), str(path))]
     if len(found) != 1 or not isinstance(found[0], Guard):
         raise Refused("wrong_use", f"{path} does not hold one Guard document.", advice="See docs/guards.md.")
     return found[0].guarded()

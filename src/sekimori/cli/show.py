@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import msgspec
 
 from sekimori.control.owner import Problem
+from sekimori.upstream.hedges import EVERY
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -243,6 +244,10 @@ def route(answer: dict[str, Any]) -> None:
         table("", [columns[number] for number in used], [[row[number] for number in used] for row in rows])
     if answer["sticky"]:
         line("The same conversation comes to the same one of the equals while that is well.")
+    after, most = max((hop["hedges"] for hop in answer["routes"]), default=(0, 0))
+    if most:
+        more = "an equal is" if most == 1 else f"up to {most} equals are"
+        line(f"Where one brings nothing for {after} ms, {more} asked beside it, for at most one call in {EVERY}.")
     candidates = (*answer["targets"], *answer["keys"], *answer["providers"])
     left_out = [(one["name"], one["why"]) for one in candidates if not one["chosen"]]
     if left_out:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sekimori.db.deployment import ApiKeyRow, DeploymentStore, Generation, Identity, Pending
 from sekimori.db.files import Files
-from sekimori.db.tenant import By, ObjectRow, TenantStore, UsageRow
+from sekimori.db.tenant import By, Late, ObjectRow, TenantStore, UsageRow
 from sekimori.identity.names import is_uid
 from sekimori.ledger.entry import Row
 from sekimori.terms import OPERATOR
@@ -24,6 +24,7 @@ __all__ = [
     "DeploymentStore",
     "Generation",
     "Identity",
+    "Late",
     "ObjectRow",
     "Pending",
     "Rows",

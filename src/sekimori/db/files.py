@@ -15,12 +15,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateColumn
 
 from sekimori.errors import Fault
 
@@ -53,7 +54,12 @@ class Kind:
     """What a file is made of and how it is recognised."""
 
     def __init__(
-        self, metadata: sa.MetaData, meta: sa.Table, guards: dict[str, str], added: tuple[sa.Table, ...] = ()
+        self,
+        metadata: sa.MetaData,
+        meta: sa.Table,
+        guards: dict[str, str],
+        added: tuple[sa.Table, ...] = (),
+        grown: tuple[sa.Column[Any], ...] = (),
     ) -> None:
         self.metadata = metadata
         self.meta = meta
@@ -61,6 +67,8 @@ class Kind:
         self.added = added
         """Tables that files of the first release lack. A file gets them when it is opened; that changes nothing that
         was there, so it stays of the same schema and an older version still reads it."""
+        self.grown = grown
+        """Columns that tables of earlier releases lack, each with a default: a file gets them likewise."""
 
 
 class Files:
@@ -302,8 +310,19 @@ def _check(path: Path, kind: Kind, owner: str, whole: bool) -> Work[None]:
             raise _damaged(path, f"it belongs to {found!r}, not to {owner!r}")
         for table in kind.added:
             table.create(connection, checkfirst=True)
+        for column in kind.grown:
+            _grow(connection, column)
 
     return work
+
+
+def _grow(connection: sa.Connection, column: sa.Column[Any]) -> None:
+    """Add a column to its table where the file lacks it."""
+    name = column.table.name
+    known = {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({name})")}
+    if column.name not in known:
+        definition = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
 
 
 def _whole(connection: sa.Connection, path: Path) -> None:

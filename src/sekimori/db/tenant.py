@@ -68,6 +68,8 @@ _object = sa.Table(
     sa.Column("minted_ms", sa.Integer, nullable=False),
     sa.Column("call", sa.LargeBinary, nullable=False),
     sa.Column("hop", sa.Integer, nullable=False),
+    sa.Column("model", sa.Text, nullable=False, server_default=""),
+    sa.Column("open", sa.Text, nullable=False, server_default=""),
 )
 sa.Index("object_age", _object.c.minted_ms)
 sa.Index("object_open", _object.c.call, sqlite_where=_object.c.key_uid == "")
@@ -75,7 +77,7 @@ OBJECTS: Final = "objects"
 """The follower that writes them."""
 
 
-KIND: Final = Kind(_metadata, _meta, {}, added=(_usage_for, _object))
+KIND: Final = Kind(_metadata, _meta, {}, added=(_usage_for, _object), grown=(_object.c.model, _object.c.open))
 
 By = Literal["day", "agent", "key", "provider", "model", "currency", "end_user", "session", "tags"]
 
@@ -125,6 +127,22 @@ class ObjectRow(Struct, frozen=True):
     call: str
     """Canonical UUID."""
     hop: int
+    model: str = ""
+    """`provider/model` that made it; empty where nobody knows (it was adopted, or minted by an earlier release)."""
+    open: str = ""
+    """What was estimated for work that goes on (upstream/objects has the form); empty where nothing is."""
+
+
+class Late(Struct, frozen=True):
+    """What the second of a call's two entries says of objects whose first an earlier slice ended with."""
+
+    call: str
+    hop: int
+    key_uid: str
+    model: str
+    began: str = ""
+    """The one of them that is `open`."""
+    open: str = ""
 
 
 class TenantStore:
@@ -201,21 +219,31 @@ class TenantStore:
         start: int,
         end: int,
         minted: Sequence[ObjectRow],
-        keys: Sequence[tuple[str, int, str]],
+        keys: Sequence[Late],
         horizon_ms: int,
+        closed: Sequence[tuple[str, str]] = (),
+        gone: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Add objects, complete those of earlier slices by the (call, hop, key uid) of `keys`, forget those minted
-        before `horizon_ms`, and move the cursor `objects`, in one transaction. Raises as `add_usage`."""
-        rows = [(one.id, one.key_uid, one.minted_ms, _bytes(one.call), one.hop) for one in minted]
+        """Add objects, complete those of earlier slices by `keys`, close and delete those of these (id, key uid),
+        forget those minted before `horizon_ms`, and move the cursor `objects`, in one transaction. Raises as
+        `add_usage`."""
+        rows = [(one.id, one.key_uid, one.minted_ms, _bytes(one.call), one.hop, one.model, one.open) for one in minted]
 
         def work(connection: sa.Connection) -> None:
             _move_cursor(connection, OBJECTS, start, end)
-            for call, hop, key_uid in keys:
-                late = sa.update(_object).prefix_with("OR REPLACE").values(key_uid=key_uid)
-                late = late.where(_object.c.call == _bytes(call), _object.c.hop == hop, _object.c.key_uid == "")
+            for one in keys:
+                opened = sa.case((_object.c.id == one.began, one.open), else_="")
+                late = sa.update(_object).prefix_with("OR REPLACE")
+                late = late.values(key_uid=one.key_uid, model=one.model, open=opened)
+                late = late.where(_object.c.call == _bytes(one.call), _object.c.hop == one.hop, _object.c.key_uid == "")
                 connection.execute(late)
             if rows:
                 connection.exec_driver_sql(_PUT_OBJECT, rows)
+            for id, key_uid in closed:
+                this = (_object.c.id == id, _object.c.key_uid == key_uid)
+                connection.execute(sa.update(_object).values(open="").where(*this))
+            for id, key_uid in gone:
+                connection.execute(sa.delete(_object).where(_object.c.id == id, _object.c.key_uid == key_uid))
             connection.execute(sa.delete(_object).where(_object.c.minted_ms < horizon_ms))
 
         await self._run(work)
@@ -226,7 +254,10 @@ class TenantStore:
         cursor = sa.select(_cursor.c.position).where(_cursor.c.name == OBJECTS)
 
         def work(connection: sa.Connection) -> tuple[int, list[ObjectRow]]:
-            rows = [ObjectRow(id, key, ms, _text(call), hop) for id, key, ms, call, hop in connection.execute(query)]
+            found = connection.execute(query)
+            rows = [
+                ObjectRow(id, key, ms, _text(call), hop, model, open_) for id, key, ms, call, hop, model, open_ in found
+            ]
             return connection.execute(cursor).scalar() or 0, rows
 
         return await self._run(work)

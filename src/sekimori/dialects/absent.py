@@ -23,6 +23,7 @@ _OPENAI: Final = {
     "file_id": "File",
     "file_ids": "File",
     "prompt": "Prompt",
+    "response_id": "Response",
 }
 # Beginning of the id, where the place says too little.
 _KINDS: Final = {

@@ -223,6 +223,21 @@ RESPONSES_INCLUDE: Final = _table(
 )  # fmt: skip
 """Values of `include`: each only has the reply say more of what was allowed to happen."""
 
+_LATER: Final = Rule(refused="a stream that was left is not taken up again through here; fetch the response whole")
+
+RESPONSES_QUERY: Final[Mapping[str, Mapping[str, Rule]]] = MappingProxyType(
+    {
+        "response_retrieve": _table(
+            _inert("include", "include_obfuscation"),
+            {"stream": Rule(note="only `false`"), "starting_after": _LATER},
+        ),
+        "response_items": _inert("after", "include", "limit", "order"),
+        "response_delete": MappingProxyType({}),
+        "response_cancel": MappingProxyType({}),
+    }
+)
+"""Parameters of the query of a call about a stored response, by operation; `include` takes the values listed above."""
+
 RESPONSES_SCHEMAS: Final = ("tools", "text", "input")
 """Members that hold JSON Schemas; `input` may define tools and formats."""
 

@@ -241,12 +241,15 @@ def _wants_usage(value: dict[str, Any]) -> bool:
 def upstream_body(ask: Ask, model: str, *, include_usage: bool = True, stores: bool = False) -> bytes:
     """The body for the provider: the caller's own bytes of every member but `model`, the provider's name for it.
 
-    `include_usage`: of a stream whose caller did not ask, ask for the usage event. `stores` changes nothing: a chat
-    completion is kept only where its ask says so, which is judged before.
+    `include_usage`: of a stream whose caller did not ask, ask for the usage event. Where it is not set the provider
+    refuses to be asked and tells its usage all the same: then `stream_options` does not travel. `stores` changes
+    nothing: a chat completion is kept only where its ask says so, which is judged before.
     """
     members = dict(ask.members)
     members["model"] = Raw(_encode(model))
-    if include_usage and ask.stream and not ask.wants_usage_event:
+    if not include_usage:
+        members.pop("stream_options", None)
+    elif ask.stream and not ask.wants_usage_event:
         given = members.get("stream_options")
         options = None if given is None or bytes(given) == b"null" else _options(given)
         members["stream_options"] = _ONLY_USAGE if not options else Raw(_encode({**options, "include_usage": _TRUE}))

@@ -351,9 +351,26 @@ def read_reply(body: bytes, operation: Operation = "responses") -> ReplyFacts:
         if not empty(reply.error):
             raise _failed(reply.error).refusal
         raise Upstream("upstream_malformed", "The provider's reply has no `output`.")
-    details, model = small(reply.incomplete_details), small(reply.model)
+    details = small(reply.incomplete_details)
     reason = details.get("reason") if type(details) is dict else None
-    finish = status if type(reason) is not str else reason
+    return _facts(reply, status if type(reason) is not str else reason)
+
+
+def read_stored(body: bytes) -> ReplyFacts:
+    """What a response that was fetched says of itself; `finish` is its `status`.
+
+    One that failed, or still works, is an answer like any other: it is what was asked for. Raises Upstream where it is
+    no response.
+    """
+    reply = glance(_REPLY, body)
+    status = None if reply is None else small(reply.status)
+    if reply is None or type(status) is not str:
+        raise Upstream("upstream_malformed", "The provider's reply is not a response.")
+    return _facts(reply, status)
+
+
+def _facts(reply: _Reply, finish: Any) -> ReplyFacts:
+    model = small(reply.model)
     return ReplyFacts(
         of_openai_responses(small(reply.usage), small(reply.service_tier)),
         finish if type(finish) is str else "",

@@ -18,7 +18,18 @@ from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 from typing import Final
 
-from sekimori.dialects import anthropic, embeddings, gemini, openai, responses
+from sekimori.dialects import (
+    anthropic,
+    completions,
+    embeddings,
+    gemini,
+    images,
+    moderations,
+    openai,
+    rerank,
+    responses,
+    stored,
+)
 from sekimori.terms import Dialect, Operation
 
 SPEECH: Final[Mapping[tuple[Dialect, Operation], ModuleType]] = MappingProxyType(
@@ -26,6 +37,14 @@ SPEECH: Final[Mapping[tuple[Dialect, Operation], ModuleType]] = MappingProxyType
         ("openai", "chat"): openai,
         ("openai", "responses"): responses,
         ("openai", "embeddings"): embeddings,
+        ("openai", "moderations"): moderations,
+        ("openai", "completions"): completions,
+        ("openai", "rerank"): rerank,
+        ("openai", "images"): images,
+        ("openai", "response_retrieve"): stored,
+        ("openai", "response_delete"): stored,
+        ("openai", "response_cancel"): stored,
+        ("openai", "response_items"): stored,
         ("anthropic", "chat"): anthropic,
         ("anthropic", "count_tokens"): anthropic,
         ("gemini", "chat"): gemini,

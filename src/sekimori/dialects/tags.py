@@ -5,12 +5,13 @@ is believed: an agent's document says which cost tags its calls may carry and wh
 
 | | header, in every dialect | else, of the body |
 |---|---|---|
-| end user | `x-sekimori-user` | OpenAI `safety_identifier`, else `user`; Anthropic `metadata.user_id` |
-| session | `x-sekimori-session`, else `x-session-id` | OpenAI `prompt_cache_key` |
-| cost tags | `x-sekimori-tags: a,b` | - |
+| end user | `x-sekimori-user` | OpenAI `safety_identifier`, `user`; Anthropic `metadata.user_id`; Gemini label `user` |
+| session | `x-sekimori-session`, else `x-session-id` | OpenAI `prompt_cache_key`; Gemini label `session` |
+| cost tags | `x-sekimori-tags: a,b` | Gemini label `sekimori-tags: a` |
 
-A header of ours must be well-formed, for its caller means us: else the call is refused. What stands in a body is meant
-for the provider: what is too long or not printable there counts as a digest of it, so that it still groups.
+A header of ours must be well-formed, for its caller means us: else the call is refused. So must a label of that name,
+whose value can be one tag: Vertex AI takes no comma in it, and bills by the label as well. What else stands in a body
+is meant for the provider: what is too long or not printable there counts as a digest of it, so that it still groups.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ TAGS: Final = b"x-sekimori-tags"
 USER: Final = b"x-sekimori-user"
 SESSION: Final = b"x-sekimori-session"
 _COMMON_SESSION: Final = b"x-session-id"
+_LABEL: Final = TAGS.decode().removeprefix("x-")
 _OURS: Final = frozenset({TAGS, USER, SESSION, _COMMON_SESSION})
 
 _TAG: Final = re.compile(r"[a-z0-9][a-z0-9._:/-]{0,63}")
@@ -44,7 +46,7 @@ _value: Final = msgspec.json.Decoder().decode
 
 
 def tagged(ask: Ask, headers: Headers) -> Ask:
-    """The ask with what its caller says of it. Raises Refused `bad_request` naming the header."""
+    """The ask with what its caller says of it. Raises Refused `bad_request` naming the header or label."""
     user = session = common = ""
     tags: tuple[str, ...] = ()
     for name, value in headers:
@@ -68,6 +70,12 @@ def tagged(ask: Ask, headers: Headers) -> Ask:
     elif ask.dialect == "anthropic" and not user and "metadata" in members:
         metadata = _read(members["metadata"])
         user = _said(metadata.get("user_id")) if isinstance(metadata, dict) else ""
+    elif ask.dialect == "gemini" and "labels" in members:
+        labels = _read(members["labels"])
+        if isinstance(labels, dict):
+            user = user or _said(labels.get("user"))
+            session = session or _said(labels.get("session"))
+            tags = tags or _labelled(labels.get(_LABEL))
     if not (user or session or tags):
         return ask
     return msgspec.structs.replace(ask, tags=Tags(user, session, tags))
@@ -81,6 +89,19 @@ def _tags(value: bytes) -> tuple[str, ...]:
             f"list 1 to {MOST_TAGS} tags of letters, digits and . _ : / -, at most 64 characters each, with commas",
         )
     return tuple(sorted(found))
+
+
+def _labelled(text: Any) -> tuple[str, ...]:
+    """The cost tags of a label of ours."""
+    if text is None:
+        return ()
+    if not isinstance(text, str) or not _TAG.fullmatch(text):
+        raise Refused(
+            "bad_request",
+            f"The label `{_LABEL}` must hold one tag of small letters, digits and . _ : / -, at most 64 characters.",
+            advice="Mend it, or leave it out.",
+        )
+    return (text,)
 
 
 def _word(name: bytes, value: bytes) -> str:

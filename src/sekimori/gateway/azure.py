@@ -3,6 +3,7 @@
     /openai/deployments/NAME/chat/completions?api-version=…   ->  /v1/chat/completions, of the model NAME
     /openai/responses?api-version=…                           ->  /v1/responses, of the model that the body names
     /openai/v1/chat/completions                               ->  /v1/chat/completions
+    /openai/responses/ID?api-version=…                        ->  /v1/responses/ID; what else the query holds is kept
 
 A deployment is a model by the rules of every model (`provider/model` included, its slash as it is or `%2F`). As at
 Azure the deployment decides, whatever `model` the body names beside it: what is decided on is what the provider is
@@ -22,7 +23,7 @@ ROOT: Final = "/openai/"
 
 # The shortest name that leaves a path of the SDK's: the client writes a deployment's slash as it is.
 _DEPLOYMENT: Final = re.compile(
-    r"/openai/deployments/(.+?)/((?:chat/)?completions|responses|embeddings|audio/[a-z]+|images/[a-z]+)", re.ASCII
+    r"/openai/deployments/([^/].*?)/((?:chat/)?completions|responses|embeddings|audio/[a-z]+|images/[a-z]+)", re.ASCII
 )
 _VERSION: Final = re.compile(r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:-preview)?|preview|latest", re.ASCII)
 _MOST_FIELDS: Final = 20
@@ -47,6 +48,11 @@ def translated(path: str, query: str) -> tuple[str, Named]:
     if not model or len(model) > 256 or not model.isprintable():
         raise Refused("bad_request", "The deployment in the path must be a name of 1 to 256 printable characters.")
     return "/v1/" + deployed[2], Named(model=model)
+
+
+def without_version(query: str) -> str:
+    """The query without its `api-version`, which means nothing to the doors."""
+    return "&".join(one for one in query.split("&") if unquote(one.partition("=")[0]) != "api-version")
 
 
 def _check_version(query: str, *, required: bool) -> None:

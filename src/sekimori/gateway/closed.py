@@ -52,21 +52,9 @@ _MEDIA: Final = Shut(
 
 SHUT: Final[Mapping[str, Shut]] = MappingProxyType(
     {
-        "completions": Shut(
-            "Text completions are not carried: OpenAI calls them legacy, and they say nothing of who said what.",
-            "Use POST /v1/chat/completions.",
-        ),
-        "moderations": Shut(
-            "Moderation is not carried: it tells no usage, so it could be neither metered nor limited by cost.",
-            "Let the call itself ask for it (`moderation` of chat completions and responses).",
-        ),
-        "rerank": Shut(
-            "Reranking is not carried: servers differ in how they ask for it and in what they tell of its use.",
-            "Compare embeddings (POST /v1/embeddings), or ask a model for the order.",
-        ),
         "images": Shut(
-            "Images are not made through this door: their cost is by the piece, and replies may be addresses.",
-            "Use the tool `image_generation` of POST /v1/responses, with the capability `image_generation`.",
+            "Images are not edited or varied through here: they are sent in a form that no guard reads.",
+            "Make them (POST /v1/images/generations), or use the tool `image_generation` of POST /v1/responses.",
         ),
         "audio": _MEDIA,
         "videos": _MEDIA,
@@ -85,8 +73,8 @@ SHUT: Final[Mapping[str, Shut]] = MappingProxyType(
         "chatkit": _STATE,
         "vaults": _STATE,
         "responses": Shut(
-            "Stored responses are not read, counted, compacted, cancelled or deleted through here.",
-            "Keep the reply when it comes; POST /v1/responses goes on from it by `previous_response_id`.",
+            "Responses are not counted or compacted through here.",
+            "Stored ones have GET and DELETE /v1/responses/ID, POST …/cancel and GET …/input_items.",
         ),
         "chat": Shut(
             "Stored completions are not read, changed or deleted through here.",

@@ -76,8 +76,16 @@ def speaks(target: str) -> bool:
 
 
 def shut(path: str) -> Refused | None:
-    """The refusal of a path of Vertex AI that names a project; None for any other."""
-    if not ("/projects/" in path and speaks(path)):
+    """The refusal of a path of Vertex AI that names a project, or asks by `:predict`; None for any other."""
+    if not speaks(path):
+        return None
+    if path.endswith(":predict"):
+        return Refused(
+            "unsupported_operation",
+            "`:predict` is no door here: its instances and parameters are none of the Gemini dialect.",
+            advice="Of a model that embeds by `:embedContent`, embed by that, one text at a time.",
+        )
+    if "/projects/" not in path:
         return None
     return Refused(
         "unsupported_operation",

@@ -17,13 +17,13 @@ from sekimori.terms import Ask, Grant, Route
 from sekimori.upstream.call import Answer
 from sekimori.upstream.conversation import conversation
 from sekimori.upstream.health import Health, Trial
-from sekimori.upstream.route import TRIES, Tried, follows, order
+from sekimori.upstream.route import TRIES, Tried, beside, follows, order, same
 
 
 class Hops:
     """See the module. Iterated once."""
 
-    __slots__ = ("_clock", "_conversation", "_draw", "_health", "_left", "_tenant", "_trial", "tried")
+    __slots__ = ("_clock", "_conversation", "_draw", "_health", "_left", "_tenant", "_trials", "hedged", "tried")
 
     def __init__(
         self, health: Health, grant: Grant, ask: Ask, clock: Callable[[], float], draw: Callable[[], float]
@@ -34,7 +34,10 @@ class Hops:
         self._clock = clock
         self._draw = draw
         self._conversation = conversation(grant.principal, ask) if grant.sticky and len(grant.routes) > 1 else b""
-        self._trial: Trial | None = None
+        self._trials: list[Trial] = []
+        """Of the hops under way."""
+        self.hedged = 0
+        """Hops that were made beside another."""
         self.tried: list[Tried] = []
         """The hops that were made and failed, in order."""
 
@@ -42,12 +45,12 @@ class Hops:
         while self._left:
             now = self._clock()
             route = self._next(now)
-            if self._trial is not None:
+            if self._trials:
                 self._leave()  # the caller passed it over
-            if self.tried and sum(one.position == route.position for one, _ in self.tried) >= TRIES:
+            if self.tried and self._made(route) >= TRIES:
                 continue
             # Taken in the same step in which it was found free: no two calls probe one deployment.
-            self._trial = self._health.begin(self._tenant, route, now)
+            self._trials.append(self._health.begin(self._tenant, route, now))
             yield route
 
     def _next(self, now: float) -> Route:
@@ -62,15 +65,45 @@ class Hops:
         self._left = tuple(route for route in left if route is not best)
         return best
 
-    def may_follow(self, leave: Grant, route: Route) -> bool:
-        """Whether the policy of this instant lets the route try after those that were tried."""
+    def _made(self, route: Route) -> int:
+        """Hops that failed in the position of a route."""
+        return sum(one.position == route.position for one, _ in self.tried)
+
+    def equal_of(self, route: Route) -> Route | None:
+        """The equal that would be asked next, for a call that waits for `route`: one that is well, or none.
+
+        None, too, where the call has made enough hops. Nothing is taken yet: what may not be asked now may still be
+        when its turn comes.
+        """
+        left = [one for one in self._left if one.position == route.position]
+        if not left or self._made(route) + len(self._trials) >= TRIES:
+            return None
+        now, rests, tenant = self._clock(), self._health.rests, self._tenant
+        best = order(left, lambda one: rests(tenant, one, now), self._draw(), self._conversation)[0]
+        return None if rests(tenant, best, now) else best
+
+    def hedge(self, route: Route) -> None:
+        """An equal is asked beside what is under way. In the same step as `equal_of`: two calls never probe one."""
+        self._left = tuple(one for one in self._left if not same(one, route))
+        self._trials.append(self._health.begin(self._tenant, route, self._clock()))
+        self.hedged += 1
+
+    def may_follow(self, leave: Grant, route: Route, under_way: Route | None = None) -> bool:
+        """Whether the policy of this instant lets the route try after those that were tried, and beside one that is
+        under way.
+        """
+        if under_way is not None and not beside(leave.routes, under_way, route):
+            return False
         return follows(leave.routes, self.tried, route)
+
+    def moves(self, route: Route, answer: Answer) -> bool:
+        """Whether a hop failed in a way after which another may be asked to try."""
+        condition = None if answer.refusal is None else answer.condition
+        return condition is not None and (condition in route.moves or condition in route.yields)
 
     def failed(self, route: Route, answer: Answer) -> bool:
         """Tell health how a hop ended. True where it failed in a way after which another may be asked to try."""
-        trial = self._trial
-        assert trial is not None
-        self._trial = None
+        trial = self._end(route)
         condition = None if answer.refusal is None else answer.condition
         if condition is None:
             if answer.status is not None:
@@ -80,12 +113,21 @@ class Hops:
             return False
         self._health.failed(trial, condition, self._clock(), answer.retry_after)
         self.tried.append((route, condition))
-        return condition in route.moves or condition in route.yields
+        return self.moves(route, answer)
+
+    def lost(self, route: Route) -> None:
+        """A hop was cut off because another one serves: nothing is known of it."""
+        self._health.left(self._end(route))
+
+    def _end(self, route: Route) -> Trial:
+        if len(self._trials) == 1:
+            return self._trials.pop()
+        return self._trials.pop(next(n for n, trial in enumerate(self._trials) if same(trial.route, route)))
 
     def _leave(self) -> None:
-        if self._trial is not None:
-            self._health.left(self._trial)
-            self._trial = None
+        for trial in self._trials:
+            self._health.left(trial)
+        self._trials.clear()
 
     def __enter__(self) -> Hops:
         return self

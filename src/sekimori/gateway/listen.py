@@ -36,11 +36,12 @@ class Listener:
         return not self.draining and "journal" not in self._at.books.ledger.troubles
 
     async def __call__(self, request: Request, reply: Reply) -> None:
-        door = door_of(request.path, request.query)
+        door = door_of(request.path, request.query, request.method)
         if door is None:
             await self._read_only(request, reply)
-        elif request.method != "POST":
-            await reply.send(*refuse(door.dialect, _wrong_method("POST"), [(b"allow", b"POST")]))
+        elif request.method not in door.methods:
+            wrong = _wrong_method(" or ".join(door.methods))
+            await reply.send(*refuse(door.dialect, wrong, [(b"allow", ", ".join(door.methods).encode())]))
         else:
             try:
                 await walk(self._at, door, request, reply)

@@ -18,24 +18,23 @@ from types import TracebackType
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from sekimori.errors import Fault, Refusal, Refused
+from sekimori.gateway import kept as keeping
 from sekimori.gateway.doors import Door, figures_headers, refuse
+from sekimori.gateway.leg import Leg
 from sekimori.gateway.refusals import Asked, Refusals
 from sekimori.http.server import Reply
 from sekimori.ledger import entry as entries
 from sekimori.ledger.ledger import Draft, Ledger
 from sekimori.meter.budget import Reservation
-from sekimori.meter.prices import Rate
-from sekimori.meter.usage import estimate
-from sekimori.policy.decide import STATEFUL
+from sekimori.meter.prices import Cost, Rate
 from sekimori.policy.problems import unkeyed
 from sekimori.policy.snapshot import Snapshot
-from sekimori.telemetry import CallLine, Log, Metrics
-from sekimori.terms import OPERATOR, Ask, Grant, Headers, Principal, Route, Tags, Usage, Verdict
+from sekimori.telemetry import Log, Metrics
+from sekimori.terms import OPERATOR, Ask, Grant, Headers, Principal, Route, Usage, Verdict
 from sekimori.upstream.call import Answer
-from sekimori.upstream.objects import Objects
+from sekimori.upstream.objects import Made, Objects
 
 PROGRESS_S: Final = 10.0
 """Seconds of streaming after which the record says so, and again after as many."""
@@ -63,6 +62,10 @@ class Books(Struct, frozen=True):
         """The price of a route's model now; None where it has none."""
         return self.snapshot().price(route, self.clock.now_ms())
 
+    def cost(self, usage: Usage, route: Route) -> Cost | None:
+        """What a hop cost by today's prices; None where its model has none."""
+        return self.snapshot().cost(usage, route, self.clock.now_ms())
+
 
 class Recording:
     """The record of one call, from the moment its agent is known. Use as `async with`; see the module's docstring."""
@@ -75,34 +78,32 @@ class Recording:
         self._meter = books.metrics.agent(principal.agent_uid)
         self.call = books.ledger.new_id()
         self._ask: Ask | None = None
-        self._grant: Grant | None = None
         self._reservation: Reservation | None = None
         self._short: Refusal | None = None
         """Why a hop had no room in its bounds."""
-        self._tags: Tags | None = None
         self._input: Verdict | None = None
-        self._output: Verdict | None = None
-        # Of the hop under way:
-        self._hop = -1
+        self._hops = 0
+        self._legs: list[Leg] = []
+        """Those under way, in order: none has yielded to another."""
         self._open = False
-        self._route: Route | None = None
-        self._answer: Answer | None = None
+        """Whether their pairs are."""
+        self._leg: Leg | None = None
+        """The one whose answer is the call's, as far as is known."""
         self._entry = ""
-        self._began = 0.0
-        self._first_byte: float | None = None
-        self._released = 0
-        self._used: tuple[str, Usage | None, int | None, bool] | None = None
-        """Of a hop whose end is written down: key uid, usage, cost, whether anything was sent."""
+        """What the reply names as its record."""
         self._next_progress = 0.0
-        self._final: bytes | None = None
-        self._minted: tuple[str, tuple[str, ...]] = ("", ())
-        """Of the hop that was settled last: the key's uid, and ids of what it left at the provider."""
+        self._made: Made | None = None
+        """How the object was made that the call is about, where it is about one."""
 
     # What the steps of the walk tell.
 
     def asked(self, ask: Ask) -> Ask:
         self._ask = ask
         return ask
+
+    def concerns(self, made: Made) -> None:
+        """How the object was made that the call is about."""
+        self._made = made
 
     def reserved(self, reservation: Reservation) -> None:
         self._reservation = reservation
@@ -114,110 +115,94 @@ class Recording:
             raise blocked(verdict)
         return ask
 
-    async def decided(self, grant: Grant, route: Route) -> None:
-        """Make the next hop's `Decided` durable, and with it the end of the hop that yielded to it.
+    async def decided(self, grant: Grant, route: Route, beside: str = "") -> Leg:
+        """Make the next hop's `Decided` durable, and with it the end of what yielded to it. `beside` says why nothing
+        does, and what is under way goes on.
 
         Raises Fault `ledger_unavailable`: then nothing may leave.
         """
-        drafts: list[Draft] = []
-        if self._open:
-            drafts = self._settlement("yielded", None)
-            self._leave_answer()
-        self._hop += 1
-        self._grant, self._route, self._answer = grant, route, None
         assert self._ask is not None
+        under_way = self._legs if beside else []
+        yielded = [] if beside else self._legs
+        drafts: list[Draft] = []
+        for leg in yielded:
+            drafts += self._end_of(leg, "yielded", None)
+            self._let_go(leg)
         most = None if self._reservation is None else self._reservation.most
-        self._tags = _said(self._ask.tags, grant.tags)
-        payload = entries.Decided(
-            dialect=self._ask.dialect,
-            operation=self._ask.operation,
-            model=self._ask.model,
-            stream=self._ask.stream,
-            provider=route.provider.name,
-            provider_model=route.model,
-            key=route.key,
-            key_uid=route.key_uid,
-            position=route.position,
-            reasons=list(grant.reasons),
-            request_bytes=self._ask.size,
-            max_output=self._ask.output_cap if most is None else most.output,
-            verdict=self._input,
-            credential=self._principal.credential,
-            tags=self._tags,
-            reserved=None if most is None else Usage(most.input, most.output, estimated=True),
-            reserved_nano=None if most is None or not most.nano else most.nano,
-        )
-        drafts.append(self._draft(payload, entries.AGENT_EXECUTION))
+        leg = Leg(self._hops, grant, route, self._ask, most, self._books.clock.monotonic(), beside)
+        drafts.append(self._draft(leg.decided(self._principal, self._input), entries.AGENT_EXECUTION, leg))
         # Open before it is known to be durable: `write` goes on when its waiter is cancelled, so a caller that
         # leaves in this moment still gets his pair closed.
-        self._open = True
-        self._began = self._books.clock.monotonic()
-        entry = ""
+        self._hops += 1
+        self._legs, self._open = [*under_way, leg], True
+        if not beside:
+            self._leg = leg
         try:
-            *ended, self._entry = await self._books.ledger.write(*drafts)
-            entry = ended[-1] if ended else ""
+            leg.entry = (await self._write(yielded, drafts))[-1]
         except Fault:
-            self._open = False  # not written: there is no pair to close, and nothing leaves
-            self._unmint()
+            # Not written: there is no pair to close, and nothing leaves.
+            self._legs, self._open = under_way, bool(under_way)
             raise
-        finally:
-            self._charge(entry)
+        if not beside:
+            self._entry = leg.entry
+        return leg
 
-    def has_room(self, leave: Grant, route: Route) -> bool:
+    def serves(self, leg: Leg) -> None:
+        """Of several legs under way, this one's answer is the call's."""
+        self._leg, self._entry = leg, leg.entry
+
+    def has_room(self, leave: Grant, route: Route, *, beside: bool = False) -> bool:
         """Whether a hop has room in the bounds of its key, and anew in the call's own where the hop before used some.
 
-        A key without room lets its equals try and never a fallback: only a provider's answer does that.
+        A key without room lets its equals try and never a fallback: only a provider's answer does that. What is made
+        `beside` another has room of its own or is not made: nobody knows yet what the other uses.
         """
         reservation = self._reservation
         if reservation is None:
             return True
-        if self._answer is None and self._short is not None and route.position == "fallback":
+        if self._leg is None and self._short is not None and route.position == "fallback":
             return False
-        charged = self._answer is not None and self._usage("yielded")[0] is not None
+        charged = beside or (bool(self._legs) and self._legs[-1].usage("yielded")[0] is not None)
         short = reservation.enter(leave, route, charged=charged)
-        self._short = self._short or short
+        if not beside:
+            self._short = self._short or short
         return short is None
 
-    def calling(self) -> Answer:
-        """An empty answer for the hop that was decided; the record watches what becomes known in it."""
-        self._answer = answer = Answer()
-        return answer
+    def answered(self, leg: Leg) -> Answer:
+        """A hop brought something back: a reply, the first of a stream, or why there is none."""
+        leg.first_byte = self._books.clock.monotonic()
+        return leg.answer
 
-    def answered(self, answer: Answer) -> Answer:
-        """The hop brought something back: a reply, the first of a stream, or why there is none."""
-        self._first_byte = self._books.clock.monotonic()
-        return answer
-
-    async def begin(self) -> None:
+    async def begin(self, leg: Leg) -> None:
         """Send the status line and headers of a stream."""
         await self._reply.start(200, [(b"content-type", self._door.stream_type), *self._headers()])
-        self._next_progress = self._began + PROGRESS_S
+        self._next_progress = leg.began + PROGRESS_S
 
-    async def release(self, piece: bytes, verdict: Verdict) -> None:
+    async def release(self, leg: Leg, piece: bytes, verdict: Verdict) -> None:
         """Hand a screened piece of a stream to the caller; waits while he takes less than comes."""
-        self._output = verdict
+        leg.output = verdict
         if not verdict.allowed:
             raise blocked(verdict)
         if piece:
             await self._reply.write(piece)
-            self._released += len(piece)
+            leg.released += len(piece)
         now = self._books.clock.monotonic()
         if now >= self._next_progress:
             self._next_progress = now + PROGRESS_S
-            payload = entries.Progress(ms=round((now - self._began) * 1000), released_bytes=self._released)
-            await self._books.ledger.write(self._draft(payload, entries.AGENT_EXECUTION))
+            payload = entries.Progress(ms=round((now - leg.began) * 1000), released_bytes=leg.released)
+            await self._books.ledger.write(self._draft(payload, entries.AGENT_EXECUTION, leg))
 
-    def hold(self, final: bytes, verdict: Verdict) -> None:
+    def hold(self, leg: Leg, final: bytes, verdict: Verdict) -> None:
         """The last screened bytes, which wait for `Settled`."""
-        self._output = verdict
+        leg.output = verdict
         if not verdict.allowed:
             raise blocked(verdict)
-        self._final = final
+        leg.final = final
 
     def exhausted(self) -> Refusal:
         """Why no hop answered."""
-        if self._answer is not None and self._answer.refusal is not None:
-            return self._answer.refusal
+        if self._leg is not None and self._leg.answer.refusal is not None:
+            return self._leg.answer.refusal
         if self._short is not None:
             return self._short
         return Fault(
@@ -238,7 +223,8 @@ class Recording:
         try:
             return await self._conclude(error)
         finally:
-            self._leave_answer()
+            for leg in self._legs:
+                self._let_go(leg)
             if self._reservation is not None:
                 self._reservation.leave()
 
@@ -253,7 +239,7 @@ class Recording:
             # The caller left; nothing more is released, but the pair is closed and what was used is settled.
             if self._open:
                 try:
-                    await self._close_pair("aborted" if self._reached else "not_sent", None)
+                    await self._close_pairs(None, left=True)
                 except Fault as fault:
                     # The ledger closes the pair as interrupted when it can; the caller is gone either way.
                     self._books.log.error("an abandoned call was not settled", call=self.call, text=str(fault))
@@ -265,7 +251,7 @@ class Recording:
             return False
         try:
             if self._open:
-                await self._close_pair(self._outcome(refusal), refusal)
+                await self._close_pairs(refusal)
             elif refusal is not None:
                 self._meter.refuse(refusal.reason)
                 self._entry = await self._books.refusals.record(refusal, self._asked(), self._principal)
@@ -278,173 +264,95 @@ class Recording:
         await self._end(refusal)
         return True
 
-    @property
-    def _reached(self) -> bool:
-        """Whether a byte of this hop's request may have reached the provider."""
-        return self._answer is not None and self._answer.sent
-
-    def _leave_answer(self) -> None:
-        """Done with what the hop brought: its connection goes back, or is cut where something is unread."""
-        if self._answer is not None:
-            if self._reached and self._reservation is not None:
-                self._reservation.sent()
-            self._answer.close()
+    def _let_go(self, leg: Leg) -> None:
+        """Done with what a hop brought: its connection goes back, or is cut where something is unread."""
+        if leg.reached and self._reservation is not None:
+            self._reservation.sent()
+        leg.answer.close()
 
     async def _end(self, refusal: Refusal | None) -> None:
         reply = self._reply
         if refusal is None:
-            assert self._final is not None
+            assert self._leg is not None
+            assert self._leg.final is not None
             if reply.started:
-                await reply.finish(self._final)
+                await reply.finish(self._leg.final)
             else:
-                await reply.send(200, [(b"content-type", b"application/json"), *self._headers()], self._final)
+                await reply.send(200, [(b"content-type", b"application/json"), *self._headers()], self._leg.final)
         elif not reply.started:
             await reply.send(*refuse(self._door.dialect, refusal, self._headers()))
         else:
             await reply.finish(self._door.stream_error(refusal))
 
-    def _outcome(self, refusal: Refusal | None) -> entries.Outcome:
-        answer = self._answer
+    def _outcome(self, leg: Leg, refusal: Refusal | None, left: bool) -> entries.Outcome:
+        if left or leg is not self._leg:
+            if leg.answer.refusal is not None:
+                return "yielded"  # it failed, and another one was waited for
+            return "aborted" if leg.reached else "not_sent"
         if refusal is None:
             return "answered"
-        if answer is None or not answer.sent:
+        if not leg.reached:
             return "not_sent"
-        if answer.status is not None and answer.refusal is refusal and not self._reply.started:
+        if leg.answer.status is not None and leg.answer.refusal is refusal and not self._reply.started:
             return "answered"
         return "interrupted"
 
-    async def _close_pair(self, outcome: entries.Outcome, refusal: Refusal | None) -> None:
-        """Make `Settled` and `KeyUsed` durable. Raises Fault `ledger_unavailable`."""
+    async def _close_pairs(self, refusal: Refusal | None, *, left: bool = False) -> None:
+        """Make `Settled` and `KeyUsed` of what is under way durable, in one commit. `left`: the caller did.
+
+        Raises Fault `ledger_unavailable`.
+        """
         self._open = False
-        entry = ""
+        drafts: list[Draft] = []
+        for leg in self._legs:
+            why = refusal if leg is self._leg else None
+            drafts += self._end_of(leg, self._outcome(leg, refusal, left), why)
+        await self._write(self._legs, drafts)
+
+    async def _write(self, ended: list[Leg], drafts: list[Draft]) -> list[str]:
+        """Make drafts durable, those of these legs' ends first; then what each used takes the place of what it held, in
+        every bound. Raises Fault `ledger_unavailable`.
+        """
+        ids: list[str] = []
+        written = True  # a write goes on when its waiter is cancelled
         try:
-            entry = (await self._books.ledger.write(*self._settlement(outcome, refusal)))[-1]
+            ids = await self._books.ledger.write(*drafts)
         except Fault:
-            self._unmint()
+            written = False
+            for leg in ended:  # what could not be recorded did not happen
+                keeping.undo(self._books.objects, self._principal, leg.kept)
             raise
         finally:
-            self._charge(entry)
+            if self._reservation is not None:
+                last = -1
+                for leg in ended:
+                    last += 1 if leg.outcome == "not_sent" else 2
+                    entry = ids[last] if ids else ""  # its `KeyUsed`, where it has one
+                    self._reservation.settle(leg.route.key_uid, leg.used, leg.nano, entry, sent=leg.reached)
+                    if written and leg.correction is not None:
+                        self._reservation.correct(leg.route.key_uid, leg.correction, entry)
+        return ids
 
-    def _charge(self, entry: str) -> None:
-        """Let what the settled hop used take the place of what it held, in every bound; `entry` is its `KeyUsed`."""
-        if self._used is None:
-            return
-        key_uid, usage, nano, sent = self._used
-        self._used = None
-        if self._reservation is not None:
-            self._reservation.settle(key_uid, usage, nano, entry, sent=sent)
-
-    def _mint(self, route: Route, ask: Ask, answer: Answer | None) -> list[str]:
-        """What the provider keeps from now on for this tenant and key; it exists here before anyone can read its id.
-
-        Of a key that tenants share nothing is remembered: what it made must not be named by anyone.
-        """
-        if answer is None or route.key_owner_uid == OPERATOR:
-            return []
-        minted = answer.minted if answer.stream is None else answer.stream.minted
-        if not minted or not (route.stores or ask.needs & STATEFUL):
-            return []
-        self._minted = route.key_uid, minted
-        self._books.objects.mint(self._principal.tenant_uid, route.key_uid, minted)
-        return list(minted)
-
-    def _unmint(self) -> None:
-        """What could not be recorded: of a hop whose settlement failed."""
-        key_uid, minted = self._minted
-        self._books.objects.unmint(self._principal.tenant_uid, key_uid, minted)
-
-    def _settlement(self, outcome: entries.Outcome, refusal: Refusal | None) -> list[Draft]:
-        answer, route, ask, now = self._answer, self._route, self._ask, self._books.clock.monotonic()
-        assert route is not None
-        assert ask is not None
-        if refusal is None and answer is not None:
-            refusal = answer.refusal
-        usage, held = self._usage(outcome)
-        price = self._books.snapshot().cost(usage, route, self._books.clock.now_ms()) if usage is not None else None
-        if held and price is not None:
-            price = price._replace(nano=max(price.nano, held))
-        self._used = (route.key_uid, usage, None if price is None else price.nano, self._reached)
-        seconds = now - self._began
-        first = None if self._first_byte is None else self._first_byte - self._began
-        settled = entries.Settled(
-            outcome=outcome,
-            status=None if answer is None else answer.status,
-            reason=None if refusal is None else refusal.number,
-            usage=usage,
-            cost_nano=None if price is None else price.nano,
-            price_source=None if price is None else price.source,
-            ms_first_byte=None if first is None else round(first * 1000),
-            ms_total=round(seconds * 1000),
-            released_bytes=self._released + (len(self._final) if self._final is not None else 0),
-            verdict=self._output,
-            request_id=self.call,
-            minted=self._mint(route, ask, answer),
-        )
-        self._meter.settled(outcome, seconds, usage, first)
-        line = CallLine(
-            time_ms=self._books.clock.now_ms(),
-            call=self.call,
-            record=self._entry,
-            tenant=self._principal.tenant,
-            agent=self._principal.agent,
-            dialect=ask.dialect,
-            operation=ask.operation,
-            model=route.model,
-            provider=route.provider.name,
-            key=route.key,
-            status=settled.status or 0,
-            reason="" if refusal is None else refusal.reason,
-            outcome=outcome,
-            input=0 if usage is None else usage.input,
-            output=0 if usage is None else usage.output,
-            ms=round(seconds * 1000, 1),
-        )
-        self._books.log.call(line)
-        drafts = [self._draft(settled, entries.AGENT_EXECUTION)]
+    def _end_of(self, leg: Leg, outcome: entries.Outcome, refusal: Refusal | None) -> list[Draft]:
+        """What is written of a hop's end."""
+        books, principal = self._books, self._principal
+        now_ms = books.clock.now_ms()
+        leg.end(outcome, refusal, books.clock.monotonic(), books.cost)
+        # It exists here before anyone can read its id.
+        kept = keeping.keep(books.objects, principal, leg.route, leg.ask, leg.answer, self._made)
+        if kept.minted:
+            keeping.enter(books.objects, principal, leg.route, kept, leg.used, leg.nano, now_ms, leg.tags)
+        leg.keeps(kept)
+        self._meter.settled(outcome, leg.seconds, leg.used, leg.first)
+        books.log.call(leg.line(self.call, principal, now_ms))
+        drafts = [self._draft(leg.settled(self.call), entries.AGENT_EXECUTION, leg)]
         if outcome != "not_sent":
-            used = entries.KeyUsed(
-                key=route.key,
-                key_uid=route.key_uid,
-                key_version=answer.key_version if answer is not None and answer.key_version else None,
-                provider=route.provider.name,
-                model=route.model,
-                usage=usage,
-                cost_nano=settled.cost_nano,
-                outcome=outcome,
-                tags=self._tags,
-            )
-            drafts.append(self._draft(used, entries.KEY_ACCESS))
-        self._first_byte = None
+            drafts.append(self._draft(leg.key_used(), entries.KEY_ACCESS, leg))
         return drafts
-
-    def _usage(self, outcome: entries.Outcome) -> tuple[Usage | None, int]:
-        """The provider's own figures; where it answered and did not say, or was cut short, an estimate, marked so.
-
-        Where a bound on tokens or money applies, the estimate is all that was reserved, and the second figure is what
-        was reserved in nano-USD; else it follows from the bytes of request and reply.
-        """
-        answer, ask = self._answer, self._ask
-        assert ask is not None
-        if outcome == "not_sent" or (answer is not None and not answer.sent):
-            return None, 0
-        told = None
-        if answer is not None:
-            told = answer.usage if answer.stream is None else answer.stream.usage
-            complete = answer.stream is None or answer.stream.complete
-            if told is not None and complete:
-                return told, 0
-            if answer.status is not None and answer.status >= 400:
-                return None, 0
-        most = None if self._reservation is None else self._reservation.most
-        if most is None:
-            return estimate(ask.size, self._released, told), 0
-        if told is None:
-            return Usage(most.input, most.output, estimated=True), most.nano
-        return replace(told, output=max(told.output, most.output), estimated=True), 0
 
     # Pieces.
 
-    def _draft(self, payload: entries.Payload, class_: int) -> Draft:
+    def _draft(self, payload: entries.Payload, class_: int, leg: Leg) -> Draft:
         principal = self._principal
         return Draft(
             kind=entries.WRITTEN[type(payload)][0],
@@ -453,9 +361,9 @@ class Recording:
             agent=principal.agent_uid,
             actor=f"agent:{principal.agent_uid}",
             call=self.call,
-            hop=self._hop,
+            hop=leg.number,
             payload=payload,
-            generation=0 if self._grant is None else self._grant.generation,
+            generation=leg.grant.generation,
         )
 
     def _asked(self) -> Asked:
@@ -472,8 +380,8 @@ class Recording:
         headers: Headers = [(b"x-request-id", self.call.encode())]
         if self._entry:
             headers.append((b"x-sekimori-record", self._entry.encode()))
-        route = self._route
-        if route is not None:
+        if self._leg is not None:
+            route = self._leg.route
             # The operator's key names are his own affair; a tenant's own key is named.
             headers.append(
                 (b"x-sekimori-key", OPERATOR.encode() if route.key_owner_uid == OPERATOR else route.key.encode())
@@ -486,13 +394,6 @@ class Recording:
             if place.tokens is not None:
                 headers += figures_headers(self._door.dialect, place.tokens, now, b"tokens")
         return headers
-
-
-def _said(said: Tags, tags: tuple[str, ...]) -> Tags | None:
-    """What is recorded of whom and what a call is for: the cost tags that count, not those that it named."""
-    if said.end_user or said.session or tags:
-        return said if said.tags == tags else Tags(said.end_user, said.session, tags)
-    return None
 
 
 def blocked(verdict: Verdict) -> Refusal:

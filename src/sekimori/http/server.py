@@ -40,7 +40,7 @@ class Server:
 
     `refuse` words every answer that the handler did not give: refused framing, a Refusal it raised, a failure.
     `tls` may be replaced at any time: the next connection uses the new context.
-    `clock` gives seconds that never go back; deadlines are compared with it.
+    `clock` gives seconds that never go back; deadlines are compared with it. `wall` gives the time that replies say.
     Errors of a handler that are no Refusal go to the loop's exception handler.
     """
 
@@ -52,12 +52,14 @@ class Server:
         limits: Limits | None = None,
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.handler = handler
         self.refuse = refuse
         self.limits = limits or Limits()
         self.tls = tls
         self.clock = clock
+        self.wall = wall
         self.draining = False
         self.requests_in_flight = 0
         self.held_bytes = 0
@@ -158,7 +160,7 @@ class Server:
 
     def date(self) -> bytes:
         """The Date field's value for now."""
-        now = int(time.time())
+        now = int(self.wall())
         if now != self._second:
             self._second = now
             self._date = formatdate(now, usegmt=True).encode()

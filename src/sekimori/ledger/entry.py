@@ -80,8 +80,8 @@ KEK_ROTATED: Final = 13
 OBJECTS_ADOPTED: Final = 14
 
 Outcome = Literal["not_sent", "answered", "yielded", "interrupted", "aborted"]
-"""How a hop ended: nothing was sent; answered; gave way to the next hop; the process or its record of the end was
-lost (nobody knows how far it went); cut off by us or by the caller."""
+"""How a hop ended: nothing was sent; answered; failed and gave way to another hop; the process or its record of the end
+was lost (nobody knows how far it went); cut off by us or by the caller."""
 
 
 class Payload(Struct, frozen=True, kw_only=True, gc=False):
@@ -182,6 +182,21 @@ class Refused(Payload, frozen=True, kw_only=True):
     verdict: Verdict | None = None
 
 
+class Corrected(Struct, frozen=True, gc=False):
+    """Whose estimate a use corrects: that of the `KeyUsed` with the same id in `began`."""
+
+    id: str
+    """The provider's own, of what it worked on."""
+    agent: str
+    """Uid of the agent that had it begun."""
+    time: int
+    """When that was recorded, in milliseconds since 1970: the difference counts on that day."""
+    tags: Tags | None = None
+    """Whom and what that was for: the difference counts there."""
+    unpriced: bool = False
+    """Whether the estimate had no price."""
+
+
 class KeyUsed(Payload, frozen=True, kw_only=True):
     """A provider key was lent for a hop. Kept longer than the call; says nothing of its content."""
 
@@ -197,6 +212,14 @@ class KeyUsed(Payload, frozen=True, kw_only=True):
     outcome: Outcome
     tags: Tags | None = None
     """As in `Decided`: what usage is reported by outlives the call's own entries."""
+    began: str = ""
+    """Id of a response that the provider works on after the call: `usage` and `cost_nano` are an estimate until its end
+    is fetched."""
+    corrects: Corrected | None = None
+    """Of a call that fetched such an end: `usage` and `cost_nano` are what is to be added to the estimate (less than
+    nothing where that was too much), and count for the agent, day and tags of it."""
+    deleted: str = ""
+    """Id of an object that the provider keeps no more."""
 
 
 class Progress(Payload, frozen=True, kw_only=True):
@@ -293,10 +316,11 @@ SCHEMAS: Final[dict[tuple[int, int], type[Payload]]] = {
     (API_KEY_REVOKED, 1): ApiKeyRevoked,
     (KEK_ROTATED, 1): KekRotated,
     (OBJECTS_ADOPTED, 1): ObjectsAdopted,
-    # Schema 2 has members more, which default to what schema 1 could not say: one struct reads both.
+    # Schemas 2 and 3 have members more, which default to what schema 1 could not say: one struct reads both.
     (DECIDED, 2): Decided,
     (SETTLED, 2): Settled,
     (KEY_USED, 2): KeyUsed,
+    (KEY_USED, 3): KeyUsed,
 }
 """(kind, schema) -> payload. What is read may be of any of these; what is written has the last schema of its kind."""
 KINDS: Final[dict[int, str]] = {kind: payload.__name__ for (kind, _), payload in SCHEMAS.items()}

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -26,7 +26,7 @@ from sekimori.errors import Fault, Refusal, Refused
 from sekimori.meter import refusals
 from sekimori.meter.prices import DAY_MS
 from sekimori.meter.refusals import Figures, RateLimited
-from sekimori.meter.reservation import Hold, Hop, Most, Places, Price, Reservation
+from sekimori.meter.reservation import Correction, Hold, Hop, Most, Places, Price, Reservation
 from sekimori.meter.spend import Spend
 from sekimori.meter.usage import input_of
 from sekimori.meter.window import WINDOW, Requests
@@ -36,7 +36,18 @@ SWEEP: Final = 4096
 """Scopes after which idle ones are forgotten, so that deleted agents do not stay in memory."""
 DEFAULT_OUTPUT: Final = 16_384
 """Output tokens that are held for a call whose bound nobody names: neither the caller nor a Limit."""
-NO_OUTPUT: Final = frozenset({"embeddings", "count_tokens"})
+NO_OUTPUT: Final = frozenset(
+    {
+        "embeddings",
+        "count_tokens",
+        "moderations",
+        "rerank",
+        "response_retrieve",
+        "response_delete",
+        "response_cancel",
+        "response_items",
+    }
+)
 """Operations whose replies hold no generated tokens."""
 MOST_ANSWERS: Final = 128
 """Answers to one call; what asks for more is refused by providers."""
@@ -168,17 +179,24 @@ class Budget:
     def charge(self, grant: Grant, key_uid: str, tokens: int, nano: int, entry: str) -> None:
         """Count what a hop used in every scope of it that is known, whether or not the grant was bounded there."""
         principal = grant.principal
-        tracked = self._tracked[principal.tenant_uid]
-        tenant = principal.tenant_uid
-        scopes = [f"agent:{principal.agent_uid}", f"tenant:{tenant}", f"key:{tenant}/{key_uid}"]
-        scopes += [f"tag:{tenant}/{tag}" for tag in grant.tags]
-        now, day = self._clock(), _day(entry, self._now_ms())
+        scopes = _used(principal.tenant_uid, principal.agent_uid, key_uid, grant.tags)
+        day = _day(entry, self._now_ms())
+        self._charge(principal.tenant_uid, _Charge(scopes, tokens, nano, entry, self._clock(), day))
+
+    def correct(self, tenant_uid: str, key_uid: str, by: Correction, entry: str) -> None:
+        """Count what an estimate was wrong by where the estimate counts: in every scope of it that is known, on its
+        day, and in no minute, for that is over."""
+        scopes = _used(tenant_uid, by.agent, key_uid, by.tags)
+        self._charge(tenant_uid, _Charge(scopes, by.tokens, by.nano, entry, None, by.day))
+
+    def _charge(self, tenant: str, charge: _Charge) -> None:
+        tracked = self._tracked[tenant]
         if tracked.reading is not None:
-            tracked.meanwhile.append((scopes, tokens, nano, entry, now, day))
-        for scope in scopes:
+            tracked.meanwhile.append(charge)
+        for scope in charge.scopes:
             spend = self._spends.get(scope)
-            if spend is not None and not (entry and entry <= tracked.read.get(scope, "")):
-                spend.charge(tokens, nano, now, day)
+            if spend is not None and not (charge.entry and charge.entry <= tracked.read.get(scope, "")):
+                charge.to(spend)
 
     # What was used before.
 
@@ -220,9 +238,9 @@ class Budget:
             history.days.get(scope, {}), [(now - age, tokens) for age, tokens in history.minute.get(scope, [])]
         )
         tracked.read[scope] = history.last
-        for scopes, tokens, nano, entry, at, day in tracked.meanwhile:
-            if scope in scopes and not (entry and entry <= history.last):
-                spend.charge(tokens, nano, at, day)
+        for charge in tracked.meanwhile:
+            if scope in charge.scopes and not (charge.entry and charge.entry <= history.last):
+                charge.to(spend)
 
     def recall(self, scope: str, age: float) -> None:
         """Count an admission of `age` seconds ago that a former run made; call in any order, before serving."""
@@ -353,12 +371,32 @@ class _Tracked:
         self.wanted: set[str] = set()
         self.read: dict[str, str] = {}
         """Scope -> id of the last entry that its figures began with."""
-        self.meanwhile: list[tuple[list[str], int, int, str, float, int]] = []
+        self.meanwhile: list[_Charge] = []
         """Charges that came while the record was read."""
+
+
+class _Charge(NamedTuple):
+    """What is counted in some scopes."""
+
+    scopes: list[str]
+    tokens: int
+    nano: int
+    entry: str
+    at: float | None
+    """When it was used, for the minute; None where it corrects what was used before."""
+    day: int
+
+    def to(self, spend: Spend) -> None:
+        if self.at is None:
+            spend.correct(self.tokens, self.nano, self.day)
+        else:
+            spend.charge(self.tokens, self.nano, self.at, self.day)
 
 
 def answers(ask: Ask) -> int:
     """How many answers the call asks for (OpenAI's `n`): each may be as long as a bound allows."""
+    if ask.answers:
+        return ask.answers
     raw = ask.members.get("n")
     told = bytes(raw) if raw is not None else b""
     return min(max(1, int(told)), MOST_ANSWERS) if len(told) <= 9 and told.isdigit() else 1
@@ -371,6 +409,12 @@ def limits_of_key(limits: Limits, route: Route | None) -> Limits | None:
             if key_uid == route.key_uid:
                 return bounds
     return None
+
+
+def _used(tenant: str, agent: str, key_uid: str, tags: Iterable[str]) -> list[str]:
+    """The scopes that a use counts in."""
+    scopes = [f"agent:{agent}", f"tenant:{tenant}", f"key:{tenant}/{key_uid}"]
+    return scopes + [f"tag:{tenant}/{tag}" for tag in tags]
 
 
 def _spent(grant: Grant) -> Iterator[str]:

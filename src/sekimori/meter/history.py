@@ -60,7 +60,9 @@ async def _minute(
             last = entries[-1].leaf.id
         for entry in entries:
             used = entry.payload
-            if isinstance(used, KeyUsed) and used.usage is not None and entry.leaf.time > horizon:
+            if not isinstance(used, KeyUsed) or used.corrects is not None:
+                continue  # what is corrected was used before
+            if used.usage is not None and entry.leaf.time > horizon:
                 age = max(now_ms - entry.leaf.time, 0) / 1000
                 tags = () if used.tags is None else used.tags.tags
                 for scope in _scopes(tenant, entry.leaf.agent or "", keys.get(used.key, used.key_uid), tags):

@@ -101,6 +101,19 @@ class Hop:
                 self.places.give_back()
 
 
+class Correction(Struct, frozen=True, gc=False):
+    """What an estimate that was charged before was wrong by."""
+
+    tokens: int
+    """To be added; less than nothing where the estimate was too much."""
+    nano: int
+    agent: str
+    """Uid of the agent that it was charged to."""
+    tags: tuple[str, ...]
+    day: int
+    """On which it was charged, since 1970."""
+
+
 class Bounds(Protocol):
     """What a reservation asks of the budget that made it."""
 
@@ -114,6 +127,10 @@ class Bounds(Protocol):
 
     def charge(self, grant: Grant, key_uid: str, tokens: int, nano: int, entry: str) -> None:
         """Count what a hop used."""
+        ...
+
+    def correct(self, tenant_uid: str, key_uid: str, by: Correction, entry: str) -> None:
+        """Count what an estimate was wrong by."""
         ...
 
 
@@ -184,6 +201,11 @@ class Reservation:
             self._budget.charge(self.grant, key_uid, usage.input + usage.output, nano or 0, entry)
         if self.hops:
             self.hops.pop(0).end(sent)
+
+    def correct(self, key_uid: str, by: Correction, entry: str) -> None:
+        """A hop of this call told the end of what was estimated before. `entry` is the id of its `KeyUsed`."""
+        if self._budget.tracks(self.grant.principal.tenant_uid):
+            self._budget.correct(self.grant.principal.tenant_uid, key_uid, by, entry)
 
     def leave(self) -> None:
         """Give back what is to be given back. Leaving again does nothing."""

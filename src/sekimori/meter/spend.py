@@ -121,6 +121,10 @@ class Spend:
         self._minute.add(now, tokens)
         self._add(day, tokens, nano)
 
+    def correct(self, tokens: int, nano: int, day: int) -> None:
+        """Count what an earlier charge of that day was wrong by."""
+        self._add(day, tokens, nano)
+
     def recall(self, days: Mapping[int, tuple[int, int]], minute: list[tuple[float, int]]) -> None:
         """Count what is known from the record: day -> (tokens, nano), and (instant, tokens) of the last minute."""
         for at, tokens in sorted(minute):

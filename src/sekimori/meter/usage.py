@@ -65,6 +65,18 @@ def of_openai_embeddings(figures: Any) -> Usage | None:
     return Usage(input=max(input_, total or 0), estimated=total != input_)
 
 
+def of_rerank(figures: Any, meta: Any = None) -> Usage | None:
+    """`usage` of a reranking (prompt_tokens and total_tokens, or the total alone), or what `meta.tokens` says beside it
+    (Cohere): only what was read is counted."""
+    if type(figures) is dict and figures.get("prompt_tokens") is None:
+        figures = {**figures, "prompt_tokens": figures.get("total_tokens")}
+    told = of_openai_embeddings(figures)
+    if told is None and type(meta) is dict:
+        input_ = _count(_part(meta, "tokens").get("input_tokens"))
+        told = None if input_ is None else Usage(input=input_)
+    return told
+
+
 def _with_total(figures: dict[str, Any], given: Any, made: Any, details: _Details, service: Any) -> Usage | None:
     """Input and output beside a `total_tokens`, all of which must agree."""
     input_, output = _count(given), _count(made)

@@ -20,7 +20,7 @@ from sekimori.db import By, Database, UsageRow
 from sekimori.ledger.entry import KeyUsed
 from sekimori.ledger.protocols import Recorded
 from sekimori.meter.prices import DAY_MS
-from sekimori.terms import NO_TAGS, OPERATOR
+from sekimori.terms import NO_TAGS, OPERATOR, Tags
 
 NAME: Final = "usage"
 
@@ -45,29 +45,33 @@ class UsageFollower:
 
 def summed(entries: Sequence[Recorded]) -> list[UsageRow]:
     """What the `KeyUsed` entries among these add up to: a row for each day, agent, key, provider, model, currency, end
-    user, session and set of tags."""
-    sums: dict[tuple[int, str, str, str, str, str, str, str, str], dict[str, int]] = {}
+    user, session and set of tags.
+
+    Tokens of a use that corrects an estimate stand in the row of that estimate, so that what was estimated is as if it
+    had been known; the use itself in the row of its own day and agent.
+    """
+    sums: dict[_Of, dict[str, int]] = {}
+
+    def row_of(used: KeyUsed, time: int, agent: str, said: Tags) -> dict[str, int]:
+        whom = (said.end_user, said.session, ",".join(said.tags))
+        of = (time // DAY_MS, agent, used.key, used.provider, used.model, used.currency, *whom)
+        row = sums.get(of)
+        if row is None:
+            row = sums[of] = dict.fromkeys(_FIGURES, 0)
+        return row
+
     for entry in entries:
         used = entry.payload
         if type(used) is not KeyUsed:
             continue
-        leaf, usage, said = entry.leaf, used.usage, used.tags or NO_TAGS
-        of = (
-            leaf.time // DAY_MS,
-            leaf.agent or "",
-            used.key,
-            used.provider,
-            used.model,
-            used.currency,
-            said.end_user,
-            said.session,
-            ",".join(said.tags),
-        )
-        row = sums.get(of)
-        if row is None:
-            row = sums[of] = dict.fromkeys(_FIGURES, 0)
+        leaf, usage, corrects = entry.leaf, used.usage, used.corrects
+        row = row_of(used, leaf.time, leaf.agent or "", used.tags or NO_TAGS)
         row["uses"] += 1
         row["answered"] += used.outcome == "answered"
+        if corrects is not None:
+            row = row_of(used, corrects.time, corrects.agent, corrects.tags or NO_TAGS)
+            row["estimated"] -= 1
+            row["unpriced"] -= corrects.unpriced
         if usage is not None:
             row["input"] += usage.input
             row["output"] += usage.output
@@ -94,6 +98,7 @@ def summed(entries: Sequence[Recorded]) -> list[UsageRow]:
     ]
 
 
+_Of = tuple[int, str, str, str, str, str, str, str, str]
 _FIGURES: Final = tuple(name for name in UsageRow.__struct_fields__ if name not in get_args(By))
 
 

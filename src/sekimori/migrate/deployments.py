@@ -20,10 +20,15 @@ from sekimori.policy.problems import looks_secret, shown
 from sekimori.policy.reading import Node
 from sekimori.upstream.catalog import offers
 
+_MODES: Final = frozenset(
+    {"", "chat", "completion", "responses", "embedding", "moderation", "rerank", "image_generation"}
+)
+"""Modes of a model for which there is a door; a chat where it does not say."""
 MOST: Final = 500
 """Entries that one import carries; each may be a provider, and a check compares those with one another."""
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BOUNDS: Final = frozenset({"rpm", "tpm", "max_budget", "budget_duration"})
 _FROM_ENVIRONMENT: Final = "os.environ/"
 _URL: Final = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^/:?#@\[\]]+)(?::([1-9][0-9]{0,4}))?(?:/[^?#]*)?", re.I)
 
@@ -46,6 +51,17 @@ class Contract:
         self.models: dict[str, None] = {}
         """In the order of the file; empty where every entry of it was left out."""
         self.fallback: Fallback | None = None
+        self.bounds: list[Bounds] = []
+        """Of each entry that is carried."""
+
+
+class Bounds(Struct):
+    """What an entry says of how much may go through it; nothing stands for what cannot be read."""
+
+    place: str
+    """Of its `litellm_params`."""
+    given: dict[str, Node]
+    """`rpm`, `tpm`, `max_budget` and `budget_duration`, those that are there."""
 
 
 class Deployment(Struct):
@@ -90,8 +106,6 @@ class Deployments:
         self.private: dict[tuple[str, int], HostPort] = {}
         """What the operator must allow."""
         self.prices: dict[tuple[str, str], Price] = {}
-        self.rates: list[int | None] = []
-        """The rpm of each."""
         items = items_of(sections.get("model_list"))
         for number, item in enumerate(items[:MOST]):
             self._entry(item, f"model_list[{number}]")
@@ -147,7 +161,8 @@ class Deployments:
             if said is not None:
                 self._say(node.line, f"{place}.litellm_params.{shown(name)}", *said)
         rate = number_of(given.get("rpm"))
-        self.rates.append(int(rate) if rate and 1 <= rate < 10**9 else None)
+        bounds = {name: node for name, node in given.items() if name in _BOUNDS}
+        contract.bounds.append(Bounds(f"{place}.litellm_params", bounds))
         weight = number_of(given.get("weight")) or rate or number_of(given.get("tpm")) or Decimal(0)
         made = Deployment(contract, inner, weight, text_of(info.get("id")), place, item.line)
         if "*" not in group and "*" not in inner:
@@ -160,7 +175,7 @@ class Deployments:
 
     def _has_door(self, info: dict[str, Node], place: str) -> bool:
         mode = text_of(info.get("mode"))
-        if mode in ("", "chat", "completion", "responses", "embedding"):
+        if mode in _MODES:
             return True
         text = f"Sekimori has no door for the mode {shown(mode)}."
         self._say(info["mode"].line, f"{place}.model_info.mode", "left_out", text, "Call the provider as before.")

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 from sekimori.identity.names import slug_fault
 from sekimori.migrate import settings
-from sekimori.migrate.deployments import Deployment, Deployments
+from sekimori.migrate.deployments import Contract, Deployment, Deployments
 from sekimori.migrate.report import Imported, Note, Verdict
 from sekimori.migrate.tree import fields_of, items_of, leaves_of, number_of, text_of
 from sekimori.policy.checks import check
@@ -34,9 +34,11 @@ LISTED: Final = 200
 """Models that the agent's document lists one by one; beyond, it lists providers."""
 NOTES: Final = 2000
 """Lines of a report."""
-MOST_REQUESTS: Final = 1_000_000_000
+MOST_COUNT: Final = 1_000_000_000
 """What a Limit can hold."""
 
+_PERIODS: Final = {"1d": "money_per_day", "30d": "money_per_month", "1mo": "money_per_month"}
+"""Durations that LiteLLM counts from midnight, or from the first of a month (`30d` as well), UTC: as a Limit does."""
 _WHEN: Final[tuple[Condition, ...]] = ("rate_limited", "overloaded", "server_error", "connect_failed")
 
 
@@ -69,7 +71,7 @@ class _Import:
         self._aliases: dict[str, Document] = {}
         self._aliased: dict[str, tuple[int, str, str]] = {}
         """Of each alias: line and place in the file, and what it stands for first."""
-        self._limited: Limit | None = None
+        self._limited: tuple[Limit, ...] = ()
         self._secrets = self._count_secrets()
         keys = "operator" if mode == "agency" else f"clients/{tenant}"
         self._found = Deployments(sections, keys, today, self._say)
@@ -82,7 +84,7 @@ class _Import:
         self._name_groups()
         self._fallbacks()
         self._settings()
-        self._limited = self._limit()
+        self._limited = tuple(self._limits())
         documents, text = self._checked()
         steps = tuple(contract.step for contract in self._found.contracts)
         notes = tuple(sorted(self._notes, key=lambda note: note.line))
@@ -232,23 +234,86 @@ class _Import:
                 if said is not None:
                     self._say(value.line, f"{section}.{shown(name)}", *said)
 
-    def _limit(self) -> Limit | None:
+    # -- bounds --------------------------------------------------------------------------------------------------------
+
+    def _limits(self) -> Iterator[Limit]:
+        """The Limits of the tenant as a whole, and of each key for what its entries may have through them."""
         field = "global_max_parallel_requests"
         node = fields_of(self._sections.get("general_settings")).get(field)
         most = number_of(node)
-        concurrency = int(most) if most and 1 <= most <= MOST_REQUESTS else None
+        concurrency = int(most) if most and 1 <= most <= MOST_COUNT else None
         if node is not None and concurrency is not None:
             self._say(node.line, f"general_settings.{field}", "note", "It became a Limit of the tenant.")
-        rates = [rate for rate in self._found.rates if rate is not None]
-        requests = sum(rates) if len(rates) == len(self._found.rates) and sum(rates) <= MOST_REQUESTS else None
-        if rates:
-            text = "rpm bounds a deployment there; here a Limit bounds who calls. It was used as a weight alone."
-            if requests is not None:
-                text = f"The rpm of all deployments, {requests} together, became one Limit of the tenant."
-            self._say(0, "model_list", "changed", text, "Write Limits for single agents with requestsPerMinute.")
-        if concurrency is None and not requests:
+        whole = fields_of(self._sections.get("litellm_settings"))
+        money = self._money(whole, "litellm_settings", "of the tenant", text_of(whole.get("timezone")))
+        if concurrency is not None or money:
+            yield Limit(tenant=self._tenant, concurrency=concurrency, **money)
+        for contract in self._found.contracts:
+            bound: dict[str, Any] = {}
+            for name, member in (("rpm", "requests_per_minute"), ("tpm", "tokens_per_minute")):
+                rate = self._rate(contract, name)
+                if rate is not None:
+                    bound[member] = rate
+            bound |= self._spent(contract)
+            if bound:
+                yield Limit(tenant=self._tenant, key=contract.step.path, **bound)
+
+    def _rate(self, contract: Contract, name: str) -> int | None:
+        """What all entries of one key may have in a minute together; None, and why, where that cannot be said."""
+        given = [(one, one.given[name]) for one in contract.bounds if name in one.given]
+        if not given:
             return None
-        return Limit(tenant=self._tenant, requests_per_minute=requests or None, concurrency=concurrency)
+        rates = [number_of(node) for _, node in given]
+        whole = sum((rate for rate in rates if rate is not None), Decimal(0))
+        said = all(rate is not None and rate == rate.to_integral_value() for rate in rates)
+        carried = said and len(given) == len(contract.bounds) and 1 <= whole <= MOST_COUNT
+        verdict: Verdict = "changed" if carried else "left_out"
+        if carried:
+            text = f"It became a Limit of the key {contract.step.path}, {whole} a minute"
+            text += " for all its entries together." if len(given) > 1 else "."
+            advice = "It is kept exactly: beyond it another key of the model is tried, or the call is refused."
+        else:
+            text = "It bounds nothing here: not every entry with that key and address has one that can be read."
+            advice = f"Write a Limit for the key {contract.step.path}."
+        for one, node in given:
+            self._say(node.line, f"{one.place}.{name}", verdict, text, advice)
+        return int(whole) if carried else None
+
+    def _spent(self, contract: Contract) -> dict[str, Any]:
+        """The budget of a key that one entry alone uses: of several, each has its own, and a key has one."""
+        for one in contract.bounds:
+            if len(contract.bounds) == 1:
+                return self._money(one.given, one.place, f"of the key {contract.step.path}", "")
+            if "max_budget" in one.given:
+                text = "Several entries share that key and address, and a Limit bounds the key as a whole."
+                advice = f"Write a Limit for the key {contract.step.path}."
+                self._say(one.given["max_budget"].line, f"{one.place}.max_budget", "left_out", text, advice)
+        return {}
+
+    def _money(self, given: dict[str, Node], place: str, whose: str, zone: str) -> dict[str, Any]:
+        """A budget as a member of a Limit, where it is counted from the same moment here."""
+        node = given.get("max_budget")
+        if node is None:
+            return {}
+        amount, duration = number_of(node), text_of(given.get("budget_duration"))
+        member = _PERIODS.get(duration)
+        text = "" if amount is None else _dollars(amount)
+        if not text or member is None or zone not in ("", "UTC"):
+            why = (
+                "It cannot be read as US dollars."
+                if not text
+                else "Its days do not begin at midnight UTC."
+                if member is not None
+                else f"A Limit counts by the UTC day or the calendar month, and not {_counted(duration)}."
+            )
+            advice = "Write a Limit with moneyPerDay or moneyPerMonth."
+            self._say(node.line, f"{place}.max_budget", "left_out", why, advice)
+            return {}
+        period = "a UTC day" if member == "money_per_day" else "a calendar month, UTC"
+        said = f"It became a Limit {whose}: {text} USD in {period}, reserved before a call and settled after it."
+        advice = "A model without a price is refused under it: price it in the Operator document."
+        self._say(node.line, f"{place}.max_budget", "changed", said, advice)
+        return {member: text}
 
     def _documents(self) -> Iterator[Document]:
         contracts = self._found.contracts
@@ -268,8 +333,7 @@ class _Import:
         for one in contracts:
             yield Route(tenant=self._tenant, provider=one.name, key=one.step.path, fallback=one.fallback)
         yield from self._aliases.values()
-        if self._limited is not None:
-            yield self._limited
+        yield from self._limited
 
     def _models(self) -> list[str]:
         """What the agent may call: models, and aliases by their names."""
@@ -277,6 +341,18 @@ class _Import:
         models = [f"{one.name}/{model}" for one in contracts for model in one.models]
         models = models if len(models) <= LISTED else [f"{one.name}/*" for one in contracts]
         return list(dict.fromkeys([*models, *self._aliases]))
+
+
+def _dollars(amount: Decimal) -> str:
+    """An amount as a Limit holds it; empty where it cannot."""
+    if amount >= 10**9 or amount != amount.quantize(Decimal("1.000000000")):
+        return ""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _counted(duration: str) -> str:
+    return f"in {shown(duration)}" if duration else "for ever"
 
 
 def _weights(targets: dict[str, Decimal]) -> list[tuple[str, int]]:

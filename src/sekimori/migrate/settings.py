@@ -55,8 +55,8 @@ SETTINGS: Final[Mapping[str, Mapping[str, Said | None]]] = {
         "default_fallbacks": ("left_out", "A model is not exchanged for another one.", _FALLBACK),
         "allowed_fails": ("left_out", "Cool-down is not configured from here.", "See docs/resources.md."),
         "cooldown_time": ("left_out", "Cool-down is not configured from here.", "See docs/resources.md."),
-        "max_budget": ("left_out", "The budget is not carried.", "Write a Limit for the tenant or the agent."),
-        "budget_duration": ("left_out", "The budget is not carried.", "Write a Limit for the tenant or the agent."),
+        "max_budget": None,
+        "budget_duration": None,
         "default_team_settings": ("left_out", "Teams are not carried.", "Write a Tenant, or an Agent, for each."),
         "guardrails": ("left_out", "Guardrails are not carried.", "See the Guard document, where this version has it."),
     },
@@ -138,12 +138,11 @@ _PARAMETERS: Final[Mapping[str, Said | None]] = {
     **dict.fromkeys(
         (
             *("model", "api_base", "base_url", "custom_llm_provider", "litellm_credential_name"),
-            *("rpm", "weight", "input_cost_per_token", "output_cost_per_token"),
+            *("rpm", "tpm", "max_budget", "budget_duration", "weight", "input_cost_per_token", "output_cost_per_token"),
             *KEY_FIELDS,
             *("vertex_project", "vertex_location", "aws_region_name", "region_name"),
         )
     ),
-    "tpm": ("changed", "tpm was used as a weight alone.", "Write a Limit for the tenant or the agent."),
     "api_version": ("changed", "The address is Azure's version 1 API, which takes no api-version.", ""),
     "organization": None
     if "organization" in PROVIDER_FIELDS
@@ -158,8 +157,6 @@ _PARAMETERS: Final[Mapping[str, Said | None]] = {
     "tags": ("left_out", "Tags decide nothing here: a caller sets them.", "Give the agents routes of their own."),
     "mock_response": ("left_out", "There are no made-up replies.", "Use the practice provider, docs/sandbox.md."),
     "max_parallel_requests": ("left_out", "A deployment has no bound of its own.", "Write a Limit (concurrency)."),
-    "max_budget": ("left_out", "The budget is not carried.", "Write a Limit for the tenant or the agent."),
-    "budget_duration": ("left_out", "The budget is not carried.", "Write a Limit for the tenant or the agent."),
     "aws_secret_access_key": None,
     "aws_session_token": ("left_out", "A token that ends is not carried.", "Use a key that lasts, and rotate it."),
     "aws_role_name": ("left_out", "Roles are not assumed.", "Use a Bedrock API key."),

@@ -24,6 +24,7 @@ from sekimori.policy.kinds import (
     Alias,
     Egress,
     Guard,
+    Hedge,
     Key,
     Limit,
     Operator,
@@ -265,6 +266,7 @@ class _Checker:
             for field, idle in (("weight", document.weight != 1), ("sticky", document.sticky is not None)):
                 if idle:
                     yield located.problem(field, "chooses among one key.", "Add `also`, or remove it.", "warning")
+        yield from _check_hedge(located, document.hedge, 1 + len(document.also), "Add `also`, or remove it.")
         rest = document.cool_down
         if rest is not None and rest.first > rest.longest:
             text = f"begins with {rest.first} s and ends with {rest.longest} s."
@@ -291,6 +293,9 @@ class _Checker:
             if name in names[:number]:
                 text = f"{name} is named twice."
                 yield located.problem(f"targets[{number}].model", text, "Keep one, and give it the weight.")
+        if not any(route.also for route in self._routes.get(tenant, [])):  # else a target may have several keys
+            fix = "Add a target, or remove it."
+            yield from _check_hedge(located, document.hedge, len(document.targets), fix)
         agents = [one for one in self._agents.get(tenant, []) if document.agent in {None, one.name}]
         lists = [one for one in agents if any(matches(p, document.name) for p in one.models if "/" not in p)]
         if not lists:
@@ -510,6 +515,14 @@ class _Checker:
                 text = f"{one.name} and {other.name} both serve {model}: a call that names it plainly is refused."
                 fix = f"Agents write {one.name}/MODEL or {other.name}/MODEL; or narrow the providers' models."
                 yield located.problem("", text, fix, "warning")
+
+
+def _check_hedge(located: Located, hedge: Hedge | None, equals: int, fix: str) -> Iterator[Problem]:
+    if hedge is not None and equals < 2:
+        yield located.problem("hedge", "asks an equal, and there is none.", fix, "warning")
+    elif hedge is not None and hedge.most >= equals:
+        text = f"asks {hedge.most} more, and there is {equals - 1}."
+        yield located.problem("hedge.most", text, f"Write {equals - 1}.", "warning")
 
 
 def _check_price(located: Located, price: Price, number: int) -> Iterator[Problem]:

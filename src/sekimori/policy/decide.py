@@ -36,7 +36,7 @@ from sekimori.dialects.found import lacking
 from sekimori.errors import Refused
 from sekimori.policy import egress
 from sekimori.policy.aliases import shares, taken
-from sekimori.policy.hops import VPC, equals_of, fallback_of, spoken, where, whose
+from sekimori.policy.hops import NEVER, VPC, equals_of, fallback_of, hedges_of, spoken, where, whose
 from sekimori.policy.kinds import Alias
 from sekimori.policy.kinds import Route as RouteDocument
 from sekimori.policy.pattern import matches
@@ -44,6 +44,7 @@ from sekimori.policy.problems import shown
 from sekimori.policy.question import Place, Query, Trace, listed
 from sekimori.policy.snapshot import AgentTable, Snapshot, TenantTable, included
 from sekimori.terms import OPERATOR, Ask, Condition, Dialect, Grant, Limits, Principal, Route, Scope
+from sekimori.upstream.catalog import offers
 from sekimori.upstream.route import same
 
 MODEL_LENGTH: Final = 256
@@ -92,10 +93,10 @@ def decide(snapshot: Snapshot, principal: Principal, ask: Ask) -> Grant:
     """
     agent = snapshot.agent(principal)
     named = bool(ask.objects)
-    key = (ask.model, ask.dialect, ask.operation, ask.needs, principal.scopes, named)
+    key = (ask.model, ask.dialect, ask.operation, ask.needs, principal.scopes, named, ask.batch)
     decision = agent.decisions.get(key)
     if decision is None:
-        query = Query(ask.dialect, ask.operation, ask.model, ask.needs, principal.scopes, ask.places, named)
+        query = Query(ask.dialect, ask.operation, ask.model, ask.needs, principal.scopes, ask.places, named, ask.batch)
         decision = resolve(agent, query, Trace())
         agent.remember(key, decision)
     if ask.fetches:
@@ -123,6 +124,21 @@ def decide(snapshot: Snapshot, principal: Principal, ask: Ask) -> Grant:
         decision.sticky,
         tags,
     )
+
+
+def admit(snapshot: Snapshot, principal: Principal, ask: Ask) -> None:
+    """Passes where the agent may ask this of some model: steps 1, 2, 9 and the cost tags of 11.
+
+    For a call that names an object and no model: what is refused here is refused before anything is looked up, and
+    whatever `decide` still refuses on the model that made the object must look as if there were no such object. Raises
+    `Refused` as `decide` does.
+    """
+    agent = snapshot.agent(principal)
+    _admit(agent, principal.scopes, "write", Trace())
+    missing = ask.needs - agent.capabilities
+    if missing:
+        raise lacking(missing, dict(ask.places))
+    _tags(agent, ask.tags.tags)
 
 
 def _tags(agent: AgentTable, said: tuple[str, ...]) -> tuple[str, ...]:
@@ -337,6 +353,7 @@ def _decision(agent: AgentTable, query: Query, places: list[Place], alias: Alias
     rule = alias or usable[0][0].route
     several = len(first) > 1
     when = frozenset(rule.when) if several else _NEVER
+    hedges = hedges_of(rule, query, first, trace)
     reasons = [] if alias is None else [f"alias {alias.name} of the {_level(alias)}"]
     primary: list[Route] = []
     fallbacks: dict[tuple[str, str, str], Route] = {}
@@ -352,7 +369,7 @@ def _decision(agent: AgentTable, query: Query, places: list[Place], alias: Alias
             known = fallbacks.get(where(second), second)
             fallbacks[where(second)] = structs.replace(known, of=known.of | second.of)
         primary += [
-            structs.replace(hop, weight=weight, moves=when, yields=yields)
+            structs.replace(hop, weight=weight, moves=when, yields=yields, hedges=NEVER if hop.stores else hedges)
             for hop, weight in zip(hops, weights, strict=True)
         ]
     last = (
@@ -391,8 +408,13 @@ def _keep(names: Sequence[str], trace: Trace, why_not: Callable[[str], str]) -> 
 def _unspoken(tenant: TenantTable, routed: list[str], query: Query, name: str, trace: Trace) -> Refused:
     spoken = {dialect for p in routed for dialect in tenant.known[p].contract.dialects}
     if query.dialect in spoken or not spoken:
-        text = f"{query.operation} is not offered for the model `{name}` in the {query.dialect} dialect."
-        return trace.refused("dialect", "unsupported_operation", text)
+        text = f"{query.what} is not offered for the model `{name}` in the {query.dialect} dialect."
+        contracts = [tenant.known[p].contract for p in routed]
+        dated = [one.name for one in contracts if one.placement.api_version]
+        advice = ""
+        if any(offers(one.catalog, query.dialect, query.operation) for one in contracts if one.name in dated):
+            advice = f"Leave `apiVersion` out of the Provider document of {listed(dated)}: without a date it is."
+        return trace.refused("dialect", "unsupported_operation", text, advice)
     others = sorted(spoken)
     text = f"The model `{name}` is offered in the {' and '.join(others)} dialect, not in the {query.dialect} dialect."
     return trace.refused(

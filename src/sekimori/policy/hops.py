@@ -11,13 +11,16 @@ from typing import Final, Literal
 
 from msgspec import structs
 
-from sekimori.policy.kinds import CoolDown
+from sekimori.policy.kinds import Alias, CoolDown
+from sekimori.policy.kinds import Route as RouteDocument
 from sekimori.policy.question import Place, Query, Trace, listed
 from sekimori.policy.snapshot import AgentTable, Known
 from sekimori.terms import OPERATOR, Route
 from sekimori.upstream.catalog import accepts, offers
 
 _REST: Final = CoolDown()
+NEVER: Final = (0, 0)
+"""`Route.hedges` of a hop beside which nothing is asked."""
 VPC: Final = "keys of the operator are off for a tenant in VPC mode"
 
 
@@ -74,6 +77,27 @@ def fallback_of(
     trace.passed("fallback", f"{fallback.key}, {whose(hop)}, on {when}.")
     reasons.append(f"fallback {fallback.key} on {when}")
     return hop
+
+
+def hedges_of(rule: RouteDocument | Alias, query: Query, equals: Sequence[Route], trace: Trace) -> tuple[int, int]:
+    """After how many milliseconds without an answer an equal is asked too, and how many at most; zeros: never.
+
+    What a call asks for that needs a capability may change or keep something at the provider: asked twice, twice.
+    """
+    hedge = rule.hedge
+    if hedge is None:
+        return NEVER
+    if query.needs or query.named:
+        why = "what the call needs may have an effect, and must not have it twice"
+    elif len(equals) < 2:
+        why = "there is no equal"
+    elif all(hop.stores for hop in equals):
+        why = "the agent may have state kept at the provider"
+    else:
+        trace.passed("hedge", f"{hedge.most} more at most, each after {hedge.after} ms without an answer.")
+        return hedge.after, hedge.most
+    trace.passed("hedge", f"Left out: {why}.")
+    return NEVER
 
 
 def _judged(
@@ -135,8 +159,9 @@ def spoken(known: Known, query: Query) -> str:
     """Why the provider does not offer the operation in the dialect; empty where it does."""
     if query.dialect not in known.contract.dialects:
         return f"it does not speak the {query.dialect} dialect"
-    if not offers(known.contract.catalog, query.dialect, query.operation, known.contract.placement):
-        return f"it does not offer {query.operation} in the {query.dialect} dialect"
+    contract = known.contract
+    if not offers(contract.catalog, query.dialect, query.operation, contract.placement, batch=query.batch):
+        return f"it does not offer {query.what} in the {query.dialect} dialect"
     return ""
 
 

@@ -78,6 +78,8 @@ TargetName = Annotated[
 ]
 Weight = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
 Seconds = Annotated[int, Meta(ge=1, le=3600, description="seconds, a whole number from 1 to 3600")]
+Milliseconds = Annotated[int, Meta(ge=50, le=60_000, description="milliseconds, a whole number from 50 to 60000")]
+Beside = Annotated[int, Meta(ge=1, le=2, description="1 or 2")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000, description="a whole number from 1 to 1000000000")]
 Dollars = Annotated[
     str,
@@ -352,6 +354,15 @@ class CoolDown(Part, frozen=True, kw_only=True):
     """The most, whatever the provider asks for."""
 
 
+class Hedge(Part, frozen=True, kw_only=True):
+    """When an equal is asked too, because the first one brings nothing. All that are asked may be billed."""
+
+    after: Milliseconds
+    """How long the first one may bring nothing."""
+    most: Beside = 1
+    """Equals that one call asks so, at most."""
+
+
 class Route(Base, frozen=True, kw_only=True, tag="Route"):
     """Which key a tenant, or one agent of it, uses at a provider."""
 
@@ -369,6 +380,8 @@ class Route(Base, frozen=True, kw_only=True, tag="Route"):
     sticky: Sticky | None = None
     """`conversation`: the same conversation comes to the same key while that is well."""
     cool_down: CoolDown | None = None
+    hedge: Hedge | None = None
+    """When an equal is asked beside one that is slow; without it, never."""
     fallback: Fallback | None = None
 
 
@@ -394,6 +407,8 @@ class Alias(Base, frozen=True, kw_only=True, tag="Alias"):
     """Answers of one target that let an equal try."""
     sticky: Sticky | None = None
     """`conversation`: the same conversation comes to the same target and key while that is well."""
+    hedge: Hedge | None = None
+    """When an equal is asked beside one that is slow; without it, never."""
 
 
 class Limit(Base, frozen=True, kw_only=True, tag="Limit"):

@@ -23,6 +23,13 @@ class Query(Struct, frozen=True):
     """Where in the body each need stands. Only words of a refusal depend on it, never the decision."""
     named: bool = False
     """Whether it names objects kept at the provider: which of the keys made them is then asked (`narrowed`)."""
+    batch: bool = False
+    """Several embeddings in one call: not every provider that embeds one takes them."""
+
+    @property
+    def what(self) -> str:
+        """The operation as a sentence names it."""
+        return f"{self.operation} of several texts in one call" if self.batch else self.operation
 
 
 class Place(Struct, frozen=True):

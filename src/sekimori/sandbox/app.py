@@ -17,7 +17,10 @@ async def serve_sandbox(host: str = "127.0.0.1", port: int = 0, provider: Provid
 
     Its head limit is above any that a caller in the middle may have, so that it is never the one to complain.
     """
-    server = Server(provider or Provider(), refuse=refuse, limits=Limits(head_bytes=64 * 1024, body_idle_s=60.0))
+    provider = provider or Provider()
+    limits = Limits(head_bytes=64 * 1024, body_idle_s=60.0)
+    # Its replies are dated by the clock that judges signatures, which may be set wrong on purpose.
+    server = Server(provider, refuse=refuse, limits=limits, wall=provider.clouds.now)
     return server, await server.start(host, port)
 
 

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs, quote, unquote
@@ -25,10 +26,11 @@ from sekimori.errors import Refused
 from sekimori.http.message import Reply, Request
 from sekimori.terms import Dialect, Headers, Operation
 
-Cloud = Literal["azure", "google", "aws", "plain"]
+Cloud = Literal["azure", "google", "aws", "mistral", "plain"]
 FRAMES: Final = (b"content-type", b"application/vnd.amazon.eventstream")
 SKEW_S: Final = 300
-_PREFIX: Final = "sandbox-token-"
+GIVEN: Final = "sandbox-token-"
+"""What every token begins with."""
 _JSON: Final = (b"content-type", b"application/json")
 _STATUSES: Final = {
     400: "INVALID_ARGUMENT",
@@ -64,6 +66,7 @@ _DOORS: Final[tuple[tuple[re.Pattern[str], Door], ...]] = tuple(
         (r"(?:/openai)?/v1/chat/completions", Door("plain", "openai")),
         (r"/anthropic/v1/messages", Door("plain", "anthropic")),
         (r"/anthropic/v1/messages/count_tokens", Door("plain", "anthropic", "count_tokens")),
+        (r"/mistral/v1/chat/completions", Door("mistral", "openai")),
         (r"/api/v1/chat/completions", Door("plain", "openai")),
         (r"/api/v1/messages", Door("plain", "anthropic")),
         (_PROJECT + r"/endpoints/openapi/chat/completions", Door("google", "openai")),
@@ -85,6 +88,13 @@ _DOORS: Final[tuple[tuple[re.Pattern[str], Door], ...]] = tuple(
         ),
     )
 )
+VERTEX: Final = Door("google", "gemini")
+"""Of Vertex AI's paths in the Gemini dialect, which `gemini.VERTEX` reads."""
+_ACCOUNT: Final = re.compile(r"/v1/projects/-/serviceAccounts/([^/:]+):generateAccessToken", re.ASCII)
+CLOUD_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+IAM_SCOPE: Final = "https://www.googleapis.com/auth/iam"
+_ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
+_JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 _ENTRA: Final = re.compile(r"/([^/]+)/oauth2/v2\.0/token", re.ASCII)
 
 
@@ -98,6 +108,14 @@ class Clouds:
         """Service account's mail address -> its RSA public key."""
         self.access_keys: dict[str, tuple[str, str | None]] = {}
         """AWS access key id -> (secret access key, session token or None)."""
+        self.pools: dict[str, tuple[str, Any]] = {}
+        """Provider of a workload identity pool, as an exchange names it -> (issuer, its RSA public key)."""
+        self.actors: dict[str, set[str]] = {}
+        """Service account's mail address -> subjects of subject tokens that may act as it."""
+        self.federated: dict[str, str] = {}
+        """Tokens that an exchange gave -> the subject."""
+        self.narrow: set[str] = set()
+        """Those of them that are good for acting as an account and nothing else."""
         self.audience = ""
         """What an assertion must be for: this token endpoint's URL."""
         self.expires_in = 3600
@@ -110,31 +128,52 @@ class Clouds:
         self.fault: tuple[int, bytes] | None = None
         """What the token endpoints answer instead."""
 
-    def _now(self) -> float:
+    def now(self) -> float:
+        """Seconds since the epoch, by the clock here."""
         return time.time() + self.ahead_s
 
     # Tokens.
 
     async def token(self, request: Request, reply: Reply) -> bool:
         """Answer a request for a token; False where it is none."""
-        tenant = _ENTRA.fullmatch(request.path)
-        if tenant is None and request.path != "/token":
+        tenant, account = _ENTRA.fullmatch(request.path), _ACCOUNT.fullmatch(request.path)
+        if tenant is None and account is None and request.path not in ("/token", "/v1/token"):
             return False
         self.bought += 1
-        asked = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+        body = await request.body()
         if self.fault is not None:
             await reply.send(self.fault[0], [_JSON], self.fault[1])
             return True
-        wrong = self._client(tenant[1], asked) if tenant is not None else self._assertion(asked)
+        if account is not None:
+            status, said = self._acted(unquote(account[1]), request, body)
+            await reply.send(status, [_JSON], _encode(said))
+            return True
+        asked = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        holder = ""
+        if tenant is not None:
+            wrong = self._client(tenant[1], asked)
+        elif request.path == "/token":
+            wrong = self._assertion(asked)
+        else:
+            wrong, holder = self._exchange(asked)
         if wrong:
             error = {"error": wrong, "error_description": f"The sandbox says {wrong}: {sorted(asked)}"}
             await reply.send(401 if wrong == "invalid_client" else 400, [_JSON], _encode(error))
             return True
-        token = _PREFIX + hashlib.sha256(f"{self.bought} {sorted(asked)}".encode()).hexdigest()
-        self.tokens[token] = self._now() + self.expires_in
+        token = self._give(sorted(asked))
         given = {"token_type": "Bearer", "expires_in": self.expires_in, "access_token": token}
+        if holder:
+            self.federated[token] = holder
+            if asked["scope"] == IAM_SCOPE:
+                self.narrow.add(token)
+            given["issued_token_type"] = _ACCESS_TOKEN
         await reply.send(200, [_JSON], _encode(given))
         return True
+
+    def _give(self, what: object) -> str:
+        token = GIVEN + hashlib.sha256(f"{self.bought} {what}".encode()).hexdigest()
+        self.tokens[token] = self.now() + self.expires_in
+        return token
 
     def _client(self, tenant: str, asked: dict[str, str]) -> str:
         if asked.get("grant_type") != "client_credentials":
@@ -146,24 +185,52 @@ class Clouds:
         return "" if good else "invalid_client"
 
     def _assertion(self, asked: dict[str, str]) -> str:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-        from cryptography.hazmat.primitives.hashes import SHA256
-
         if asked.get("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer":
             return "unsupported_grant_type"
-        try:
-            head, claims, signature = asked["assertion"].split(".")
-            told = msgspec.json.decode(_unbase64url(claims))
-            alg = msgspec.json.decode(_unbase64url(head))["alg"]
-            key = self.accounts[told["iss"]]
-            key.verify(_unbase64url(signature), f"{head}.{claims}".encode(), PKCS1v15(), SHA256())
-        except (KeyError, ValueError, TypeError, msgspec.MsgspecError, InvalidSignature):
+        told = _claims(asked.get("assertion", ""), lambda claims: self.accounts[claims["iss"]])
+        if told is None:
             return "invalid_grant"
-        now = self._now()
-        fits = told["iat"] <= now + SKEW_S and now <= told["exp"] <= told["iat"] + 3600 and alg == "RS256"
-        scope = told["scope"] == "https://www.googleapis.com/auth/cloud-platform"
-        return "" if fits and scope and told["aud"] == self.audience else "invalid_grant"
+        scope = told.get("scope") == CLOUD_SCOPE
+        return "" if self._timely(told) and scope and told.get("aud") == self.audience else "invalid_grant"
+
+    def _timely(self, told: dict[str, Any]) -> bool:
+        now, begun, end = self.now(), told.get("iat"), told.get("exp")
+        if not isinstance(begun, int) or not isinstance(end, int):
+            return False
+        return begun <= now + SKEW_S and now <= end <= begun + 3600
+
+    def _exchange(self, asked: dict[str, str]) -> tuple[str, str]:
+        """(what is wrong, else who it is): a token exchange as Google's Security Token Service has it."""
+        if asked.get("grant_type") != "urn:ietf:params:oauth:grant-type:token-exchange":
+            return "unsupported_grant_type", ""
+        if asked.get("requested_token_type") != _ACCESS_TOKEN or asked.get("scope") not in (CLOUD_SCOPE, IAM_SCOPE):
+            return "invalid_request", ""
+        if asked.get("subject_token_type") not in (_JWT, _JWT.removesuffix("jwt") + "id_token"):
+            return "invalid_request", ""
+        pool = self.pools.get(asked.get("audience", ""))
+        if pool is None:
+            return "invalid_target", ""
+        issuer, key = pool
+        told = _claims(asked.get("subject_token", ""), lambda claims: key)
+        wanted = {asked["audience"], "https:" + asked["audience"]}
+        if told is None or told.get("iss") != issuer or told.get("aud") not in wanted or not self._timely(told):
+            return "invalid_grant", ""
+        return "", str(told.get("sub", ""))
+
+    def _acted(self, account: str, request: Request, body: bytes) -> tuple[int, dict[str, Any]]:
+        """generateAccessToken, for the holder of a token that `_exchange` gave."""
+        bearer = (request.header(b"authorization") or b"").decode("latin-1").removeprefix("Bearer ")
+        if self.tokens.get(bearer, 0.0) < self.now():
+            return 401, {"error": {"code": 401, "message": "Invalid credentials.", "status": "UNAUTHENTICATED"}}
+        if self.federated.get(bearer) not in self.actors.get(account, ()):
+            text = "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist)."
+            return 403, {"error": {"code": 403, "message": text, "status": "PERMISSION_DENIED"}}
+        asked = msgspec.json.decode(body)
+        lifetime = int(asked.get("lifetime", "3600s").removesuffix("s"))
+        if asked.get("scope") != [CLOUD_SCOPE] or not 0 < lifetime <= 43_200:
+            return 400, {"error": {"code": 400, "message": "Invalid request.", "status": "INVALID_ARGUMENT"}}
+        end = datetime.fromtimestamp(self.now() + min(lifetime, self.expires_in), UTC)
+        return 200, {"accessToken": self._give(account), "expireTime": end.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
     # Calls.
 
@@ -199,9 +266,12 @@ class Clouds:
             return self._signed(request, given.decode("ascii"), body)
         alone = request.header(b"api-key") or request.header(b"x-api-key")
         key = (alone or given.removeprefix(b"Bearer ")).decode("latin-1")
-        if key.startswith(_PREFIX) or door.cloud == "google":
-            if self.tokens.get(key, 0.0) < self._now():
+        if key.startswith(GIVEN) or door.cloud == "google":
+            if self.tokens.get(key, 0.0) < self.now():
                 raise Refused("credential_unknown", f"Token {key} is expired or was never given.", status=401)
+            if key in self.narrow:
+                text = "Request had insufficient authentication scopes."
+                raise Refused("credential_unknown", text, status=403)
         elif not key:
             raise Refused("credential_missing", "Access denied due to invalid subscription key.", status=401)
         elif door.cloud == "azure" and alone is None:
@@ -216,6 +286,10 @@ class Clouds:
             unwanted = {"model", "stream"} if door.cloud == "aws" else {"model"}
             if door.operation == "chat" and unwanted & value.keys():
                 raise Refused("bad_request", "Malformed input request: extraneous key is not permitted.")
+        if door.cloud == "mistral" and "stream_options" in value:
+            raise Refused(
+                "bad_request", "body.stream_options.include_usage: Extra inputs are not permitted", status=422
+            )
         named = {"model": door.model} if door.model else {}
         stream = {} if door.stream is None else {"stream": door.stream}
         return {**value, **named, **stream}
@@ -244,15 +318,27 @@ class Clouds:
         if not hmac.compare_digest(hmac.digest(key, text.encode(), "sha256").hex(), told["Signature"]):
             raise Refused("credential_unknown", "The request signature we calculated does not match.", status=403)
         at = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-        if abs(at - self._now()) > SKEW_S or not stamp.startswith(day) or service not in ("bedrock", "bedrock-mantle"):
-            raise Refused("credential_unknown", f"Signature expired: {stamp} is now too early or too late.", status=403)
+        if not stamp.startswith(day) or service not in ("bedrock", "bedrock-mantle"):
+            raise Refused("credential_unknown", "Credential should be scoped to correct service.", status=403)
+        ours = datetime.fromtimestamp(self.now(), UTC).strftime("%Y%m%dT%H%M%SZ")
+        if at > self.now() + SKEW_S:
+            text = f"Signature not yet current: {stamp} is still later than {ours} plus 5 min."
+            raise Refused("credential_unknown", text, status=403)
+        if at < self.now() - SKEW_S:
+            text = f"Signature expired: {stamp} is now earlier than {ours} less 5 min."
+            raise Refused("credential_unknown", text, status=403)
         return f"{access} {region} {service}"
 
     def refusal(self, door: Door, status: int, text: str) -> tuple[int, Headers, bytes]:
         """An error as the cloud words it."""
         if door.cloud == "aws":
             name = _NAMES.get(status, "InternalServerException")
+            if "ignature" in text:
+                name = "InvalidSignatureException"
             return status, [_JSON, (b"x-amzn-errortype", name.encode())], _encode({"message": text})
+        if door.cloud == "mistral":
+            said = {"object": "error", "message": text, "type": "invalid_request_error", "param": None, "code": None}
+            return status, [_JSON], _encode(said)
         if door.cloud == "google":
             error = {"code": status, "message": text, "status": _STATUSES.get(status, "INTERNAL")}
             return status, [_JSON], _encode([{"error": error}])
@@ -319,6 +405,23 @@ def frame(headers: dict[str, str], payload: bytes) -> bytes:
     prelude = (16 + len(block) + len(payload)).to_bytes(4, "big") + len(block).to_bytes(4, "big")
     whole = prelude + crc32(prelude).to_bytes(4, "big") + block + payload
     return whole + crc32(whole).to_bytes(4, "big")
+
+
+def _claims(token: str, key_of: Callable[[dict[str, Any]], Any]) -> dict[str, Any] | None:
+    """The claims of a JWT whose RS256 signature fits the key of who is said to have made it; None where it does not."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    try:
+        head, claims, signature = token.split(".")
+        told: dict[str, Any] = msgspec.json.decode(_unbase64url(claims), type=dict[str, Any])
+        if msgspec.json.decode(_unbase64url(head))["alg"] != "RS256":
+            return None
+        key_of(told).verify(_unbase64url(signature), f"{head}.{claims}".encode(), PKCS1v15(), SHA256())
+    except (KeyError, ValueError, TypeError, msgspec.MsgspecError, InvalidSignature):
+        return None
+    return told
 
 
 def _sha256(data: bytes) -> str:

@@ -10,9 +10,11 @@ import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
+from sekimori.errors import Refused
 from sekimori.sandbox.replies import Heard, Said, arguments, fingerprint, pieces
 from sekimori.terms import Dialect, Usage
 
@@ -26,6 +28,10 @@ METHODS: Final = {
 ROOT: Final = "/v1beta/models"
 EXPRESS: Final = "/v1/publishers/google/models"
 """Where Vertex AI has them for who comes with an API key."""
+VERTEX: Final = re.compile(
+    r"/v1/projects/[^/]+/locations/[^/]+/publishers/google/models/(?P<model>[^/:]+):(?P<method>[A-Za-z]+)", re.ASCII
+)
+"""The same for who comes with a token."""
 DIMENSIONS: Final = 8
 
 _CAPITAL: Final = re.compile("(?<=[a-z])_([a-z])")
@@ -34,11 +40,22 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def method_of(path: str) -> tuple[str, str] | None:
     """Model and method of a path; None where it is none of this dialect's."""
+    placed = VERTEX.fullmatch(path)
+    if placed is not None:  # Vertex AI takes several embeddings by no path of this dialect
+        known = placed["method"] in METHODS and placed["method"] != "batchEmbedContents"
+        return (unquote(placed["model"]), placed["method"]) if known else None
     root = EXPRESS if path.startswith(EXPRESS) else ROOT
     if not path.startswith(root + "/"):
         return None
     model, _, method = path[len(root) + 1 :].rpartition(":")
     return (model, method) if method in METHODS else None
+
+
+def check_vertex(method: str, value: dict[str, Any]) -> None:
+    """Raises Refused where Vertex AI knows no such member, though the Gemini API does."""
+    unknown = {"countTokens": {"generateContentRequest"}, "generateContent": {"model"}}.get(method, set())
+    for name in unknown & _camel(value).keys():
+        raise Refused("bad_request", f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
 
 
 def hear(model: str, stream: bool, value: dict[str, Any], key: str) -> Heard:

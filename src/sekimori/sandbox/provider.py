@@ -21,8 +21,8 @@ from sekimori.dialects.speech import SPEECH, VOICE
 from sekimori.dialects.strict import read_object
 from sekimori.errors import Refusal, Refused, Upstream
 from sekimori.http.message import Reply, Request
-from sekimori.sandbox import embeddings, gemini, replies, responses
-from sekimori.sandbox.clouds import Clouds, Door, Dressed
+from sekimori.sandbox import completions, embeddings, gemini, images, moderations, replies, rerank, responses
+from sekimori.sandbox.clouds import GIVEN, VERTEX, Clouds, Door, Dressed
 from sekimori.sandbox.replies import Heard, Said, fingerprint, say
 from sekimori.sandbox.scenarios import PREFIX, SCENARIOS, Scenario, choose
 from sekimori.terms import Dialect, Headers, Operation
@@ -49,10 +49,21 @@ _DOORS: Final[dict[str, tuple[Dialect, Operation]]] = {
     "/v1/chat/completions": ("openai", "chat"),
     "/v1/responses": ("openai", "responses"),
     "/v1/embeddings": ("openai", "embeddings"),
+    "/v1/moderations": ("openai", "moderations"),
+    "/v1/completions": ("openai", "completions"),
+    "/v1/rerank": ("openai", "rerank"),
+    "/v1/images/generations": ("openai", "images"),
     "/v1/messages": ("anthropic", "chat"),
     "/v1/messages/count_tokens": ("anthropic", "count_tokens"),
 }
-_MANNERS: Final[dict[Operation, ModuleType]] = {"responses": responses, "embeddings": embeddings}
+_MANNERS: Final[dict[Operation, ModuleType]] = {
+    "responses": responses,
+    "embeddings": embeddings,
+    "moderations": moderations,
+    "completions": completions,
+    "rerank": rerank,
+    "images": images,
+}
 """Operations that are not said as `replies` says a chat."""
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -73,7 +84,7 @@ class Total(Struct):
 def refuse(refusal: Refusal, target: str | None) -> tuple[int, Headers, bytes]:
     """A refusal in the dialect that the target suggests."""
     dialect: Dialect = "anthropic" if target is not None and target.startswith("/v1/messages") else "openai"
-    if target is not None and target.startswith(gemini.ROOT):
+    if target is not None and (target.startswith(gemini.ROOT) or "/publishers/google/" in target):
         dialect = "gemini"
     status, headers, body = VOICE[dialect].refusal(refusal)
     return status, [*headers, MARK], body
@@ -100,6 +111,8 @@ class Provider:
             await self._gemini(*meant, request, reply)
         elif path.startswith(gemini.ROOT):
             await self._models(request, reply, gemini.ROOT)
+        elif path.startswith("/v1/responses/"):
+            await self._stored(request, reply)
         elif path in _DOORS and not self.clouds.signed(request):
             if request.method != "POST":
                 raise Refused("method_not_allowed", "The sandbox takes POST here.")
@@ -141,6 +154,18 @@ class Provider:
             raise Refused("model_not_found", f"The sandbox has no model {wanted[:100]}.")
         await reply.send(200, [JSON, MARK], speech.model_page(wanted) if wanted else speech.models_page(names))
 
+    async def _stored(self, request: Request, reply: Reply) -> None:
+        """A call about a response that is kept."""
+        key, body = _key(request), await request.body()
+        total = self._note(key, request, body)
+        try:
+            told = self._kept.answer(request.method, request.path.removeprefix("/v1/responses/"), request.query, key)
+            await reply.send(200, [JSON, MARK, *OWNERS], _encode(told))
+        except BaseException:
+            total.failed += 1
+            raise
+        total.answered += 1
+
     async def _answer(
         self,
         dialect: Dialect,
@@ -166,6 +191,8 @@ class Provider:
             if operation == "responses":
                 value = self._kept.before(value, key)
             heard = manner.hear(dialect, value, key)
+            if door is not None and door.cloud == "mistral":
+                heard = msgspec.structs.replace(heard, usage_at_finish=True)
             scenario = choose(heard.model, key)
             if scenario is None:
                 known = ", ".join(PREFIX + name for name in ("echo", "rate-limited", "slow-stream"))
@@ -179,7 +206,7 @@ class Provider:
                 await reply.send(200, [JSON, MARK], _encode({"input_tokens": heard.words}))
             else:
                 if operation == "responses":
-                    self._kept.keep(value, key, said)
+                    self._kept.keep(heard, key, said)
                 await self._say(scenario, heard, said, reply)
                 total.input += said.usage.input
                 total.output += said.usage.output
@@ -200,11 +227,14 @@ class Provider:
         """A call in the Gemini dialect, whose path names model and method."""
         if request.method != "POST":
             raise Refused("method_not_allowed", "The sandbox takes POST here.")
-        key = _key(request, (b"x-goog-api-key",))
         body = await request.body()
+        placed = gemini.VERTEX.fullmatch(request.path) is not None
+        key = self.clouds.admit(request, VERTEX, body) if placed else _key(request, (b"x-goog-api-key",))
         total = self._note(key, request, body)
         try:
             value, _ = read_object(body)
+            if placed:
+                gemini.check_vertex(method, value)
             heard = gemini.hear(model, method == "streamGenerateContent", value, key)
             scenario = choose(model, key)
             if scenario is None:
@@ -356,7 +386,7 @@ _USAGES: Final[dict[str, Any]] = {
 
 
 def _usage(heard: Heard, count: int) -> dict[str, int]:
-    if heard.dialect == "openai" and heard.operation != "responses":
+    if heard.dialect == "openai" and heard.operation not in ("responses", "images"):
         return {"prompt_tokens": count, "completion_tokens": count, "total_tokens": 2 * count}
     if heard.dialect == "gemini":
         return gemini.counted(count)
@@ -371,7 +401,7 @@ def _refusal(dialect: Dialect, name: str, key: str) -> tuple[int, Headers, bytes
         status=status,
         retry_after=7 if name in ("rate-limited", "overloaded") else None,
     )
-    if dialect == "gemini" and name == "unauthorized":
+    if dialect == "gemini" and name == "unauthorized" and not key.startswith(GIVEN):
         return 400, [JSON], gemini.wrong_key(refused.text)  # as Google has it
     status, headers, body = VOICE[dialect].refusal(refused)
     return status, [field for field in headers if field[0] != b"x-should-retry"], body

@@ -46,6 +46,8 @@ class Heard(Struct, frozen=True):
     operation: Operation = "chat"
     asked: Mapping[str, Any] = {}
     """The ask itself, where the reply repeats some of it."""
+    usage_at_finish: bool = False
+    """A stream tells its usage unasked, in the chunk with the reason to finish (Mistral)."""
 
 
 class Said(Struct, frozen=True):
@@ -224,6 +226,8 @@ def _openai_events(heard: Heard, said: Said, usage: Any) -> Iterator[bytes]:
     else:
         for piece in pieces(said.text):
             yield chunk({"content": piece})
+    if heard.usage_at_finish and usage is not None:
+        none = {"usage": usage}
     yield chunk({}, _finish(said))
     if heard.wants_usage and usage is not None:
         yield b"data: " + _encode({**head, "choices": [], "usage": usage}) + b"\n\n"

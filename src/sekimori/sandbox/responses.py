@@ -1,7 +1,9 @@
 """What the practice provider says in the OpenAI dialect's responses, and what it keeps of them.
 
 The figures are those of `replies`. A response is kept unless its ask says `store: false`, per key, until the sandbox
-ends or MOST others came; `previous_response_id` goes on from it, and one that is not there is refused as OpenAI does.
+ends, it is deleted or MOST others came; `previous_response_id` goes on from it, and one that is not there is refused as
+OpenAI does. Work in the background is done by being looked at: `queued` when it was asked for, `in_progress` at the
+first look, and at the second it has ended.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import Struct
 
 from sekimori.errors import Refused
 from sekimori.sandbox.replies import CREATED, Heard, Said, _list, _texts, _tool, fingerprint, pieces
@@ -27,11 +31,41 @@ _ECHOED: Final = (
 _encode: Final = msgspec.json.Encoder().encode
 
 
+class _One(Struct):
+    """A response that is kept."""
+
+    items: list[Any]
+    """What was put in."""
+    heard: Heard
+    said: Said
+    status: str
+
+    @property
+    def background(self) -> bool:
+        return self.heard.asked.get("background") is True
+
+    def shown(self) -> dict[str, Any]:
+        """As it is now; the tokens are told once nothing more is done."""
+        output, usage = [], None
+        if self.status in ("completed", "incomplete"):
+            output, usage = _output(self.said, self.heard.asked), figures("openai", self.said.usage)
+        elif self.status == "cancelled":
+            usage = figures("openai", Usage(input=self.said.usage.input))
+        return _response(self.heard, self.said, self.status, output, usage)
+
+    def step(self) -> None:
+        """It was looked at."""
+        if self.status == "queued":
+            self.status = "in_progress"
+        elif self.status == "in_progress":
+            self.status = _status(self.said)
+
+
 class Kept:
     """The responses that the sandbox keeps."""
 
     def __init__(self) -> None:
-        self._items: OrderedDict[tuple[str, str], list[Any]] = OrderedDict()
+        self._items: OrderedDict[tuple[str, str], _One] = OrderedDict()
 
     def before(self, value: dict[str, Any], key: str) -> dict[str, Any]:
         """The ask with what came before it put in front of its input. Raises Refused where that is not kept."""
@@ -42,18 +76,65 @@ class Kept:
             if kept is None:
                 text = f"Previous response with id '{str(earlier)[:100]}' not found."
                 raise Refused("bad_request", text)
-            items = [*kept, *items]
+            items = [*kept.items, *_output(kept.said, kept.heard.asked), *items]
         for item in items:
             if isinstance(item, dict) and item.get("type") == "item_reference":
                 raise Refused("bad_request", f"Item with id '{str(item.get('id'))[:100]}' not found.")
         return {**value, "input": items}
 
-    def keep(self, value: dict[str, Any], key: str, said: Said) -> None:
+    def keep(self, heard: Heard, key: str, said: Said) -> None:
         """Keep what was asked and answered, unless the ask says not to."""
-        if value.get("store") is not False:
-            self._items[fingerprint(key), said.id] = [*value["input"], *_output(said, value)]
+        asked = heard.asked
+        if asked.get("store") is not False:
+            status = "queued" if works_on(heard) else _status(said)
+            self._items[fingerprint(key), said.id] = _One(list(asked["input"]), heard, said, status)
             if len(self._items) > MOST:
                 self._items.popitem(last=False)
+
+    def answer(self, method: str, path: str, query: str, key: str) -> dict[str, Any]:
+        """What a call about one that is kept is told; `path` is what stands behind `/v1/responses/`. Raises Refused."""
+        id, _, rest = path.partition("/")
+        at = fingerprint(key), id
+        one = self._items.get(at)
+        if one is None:
+            raise Refused("object_not_found", f"Response with id '{id[:100]}' not found.")
+        if (method, rest) == ("GET", ""):
+            one.step()
+            return one.shown()
+        if (method, rest) == ("DELETE", ""):
+            del self._items[at]
+            return {"id": id, "object": "response", "deleted": True}
+        if (method, rest) == ("POST", "cancel"):
+            if not one.background:
+                raise Refused("bad_request", "Cannot cancel a synchronous response.")
+            if one.status in ("queued", "in_progress"):
+                one.status = "cancelled"
+            return one.shown()
+        if (method, rest) == ("GET", "input_items"):
+            return _page(one, dict(parse_qsl(query)))
+        raise Refused("method_not_allowed", "The sandbox takes no such call about a response.")
+
+
+def works_on(heard: Heard) -> bool:
+    """Whether the answer is worked on after the call."""
+    return heard.asked.get("background") is True and not heard.stream
+
+
+def _page(one: _One, query: dict[str, str]) -> dict[str, Any]:
+    """A page of what was put in, newest first unless asked otherwise."""
+    tail = one.said.id[-16:]
+    items = [
+        {"id": f"in_sandbox_{tail}_{number}", "type": "message", "status": "completed", **item}
+        for number, item in enumerate(one.items)
+        if isinstance(item, dict)
+    ]
+    if query.get("order") != "asc":
+        items.reverse()
+    names = [str(item["id"]) for item in items]
+    start = names.index(query["after"]) + 1 if query.get("after") in names else 0
+    page = items[start : start + int(query.get("limit", "20"))]
+    ends = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
+    return {"object": "list", "data": page, "has_more": start + len(page) < len(items), **ends}
 
 
 def _items(value: dict[str, Any]) -> list[Any]:
@@ -106,6 +187,8 @@ def figures(dialect: Dialect, usage: Usage) -> dict[str, Any]:
 
 def plain(heard: Heard, said: Said, usage: Any) -> bytes:
     """A whole reply; `usage` as `figures` gives it, or what a scenario puts in its place (None leaves it out)."""
+    if works_on(heard):
+        return _encode(_response(heard, said, "queued", [], None))
     return _encode(_response(heard, said, _status(said), _output(said, heard.asked), usage))
 
 

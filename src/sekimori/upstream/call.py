@@ -8,6 +8,7 @@ passes through.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from sekimori.dialects.speech import SPEECH
@@ -16,12 +17,12 @@ from sekimori.dialects.words import failure
 from sekimori.errors import Fault, Refusal, Upstream
 from sekimori.http.client import Deadlines, Pool, Response
 from sekimori.terms import Ask, Condition, Grant, Route, Usage
-from sekimori.upstream.catalog import ENTRIES, condition, target, upstream_model
+from sekimori.upstream.catalog import ENTRIES, METHODS, condition, target, upstream_model
 from sekimori.upstream.eventstream import MEDIA_TYPE, Frames
 from sekimori.upstream.route import CONDITION_OF
 from sekimori.upstream.shapes import plain_error, shaped
+from sekimori.vault.clock import SIGNATURE_S, skew, words
 from sekimori.vault.keys import Keys
-from sekimori.vault.sigv4 import skew
 
 REPLY_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of a plain reply, which is held whole until its record is durable."""
@@ -37,6 +38,7 @@ class Answer:
     __slots__ = (
         "body",
         "condition",
+        "finish",
         "first",
         "frames",
         "key_version",
@@ -62,6 +64,8 @@ class Answer:
         """Of a plain reply, by the provider's own figures."""
         self.minted: tuple[str, ...] = ()
         """Of a plain reply, ids of objects that the provider keeps from now on."""
+        self.finish = ""
+        """Of a plain reply, how it ended by its own word."""
         self.condition: Condition | None = None
         """Why another hop may try, where there is such a reason."""
         self.refusal: Refusal | None = None
@@ -104,8 +108,12 @@ class Answer:
 class Providers:
     """Calls providers with lent keys over pooled connections."""
 
-    def __init__(self, keys: Keys, pool: Pool, deadlines: Deadlines) -> None:
+    def __init__(
+        self, keys: Keys, pool: Pool, deadlines: Deadlines, off: Callable[[int], None] = lambda ahead: None
+    ) -> None:
+        """`off` is told by how many seconds our clock is ahead where that spoils a signature: for the operator."""
         self._keys = keys
+        self._off = off
         self._pool = pool
         self._deadlines = deadlines
 
@@ -131,7 +139,17 @@ class Providers:
     async def _send(self, grant: Grant, route: Route, ask: Ask, answer: Answer) -> None:
         provider = route.provider
         model = upstream_model(provider, route.model)
-        path = target(provider, ask.dialect, ask.operation, route.model, ask.stream, batch=ask.batch)
+        method = METHODS.get(ask.operation, "POST")
+        path = target(
+            provider,
+            ask.dialect,
+            ask.operation,
+            route.model,
+            ask.stream,
+            batch=ask.batch,
+            object=ask.object,
+            query=ask.query,
+        )
         entry = ENTRIES[provider.catalog]
         body = SPEECH[ask.dialect, ask.operation].upstream_body(
             ask, model, include_usage=entry.include_usage, stores=route.stores
@@ -150,9 +168,9 @@ class Providers:
                 answer.response = await self._pool.request(
                     provider.origin,
                     (route.key_uid, lent.version),
-                    "POST",
+                    method,
                     path,
-                    lent.headers(ask.dialect, "POST", path, ask.headers, body),
+                    lent.headers(ask.dialect, method, path, ask.headers, body),
                     body,
                     self._deadlines,
                     lent.give_back,
@@ -177,7 +195,7 @@ class Providers:
         if not events:
             answer.body = await response.read_all(REPLY_LIMIT)
             facts = speech.read_reply(answer.body, ask.operation)
-            answer.usage, answer.minted = facts.usage, facts.minted
+            answer.usage, answer.minted, answer.finish = facts.usage, facts.minted, facts.finish
             return
         answer.frames = Frames() if _media_type(response) == MEDIA_TYPE else None
         answer.stream = stream = speech.Stream(hide_usage=not ask.wants_usage_event)
@@ -208,12 +226,10 @@ class Providers:
 
     def _tell_of_the_clock(self, refusal: Upstream, response: Response) -> None:
         """A signature holds the time: where the provider's differs, that is what is wrong."""
-        ahead = skew(response.headers, self._keys.now_ms())
+        ahead = skew(response.headers, self._keys.now_ms(), SIGNATURE_S)
         if ahead:
-            refusal.advice = (
-                f"This machine's clock is {abs(ahead)} seconds {'ahead of' if ahead > 0 else 'behind'} the provider's,"
-                " and a signature holds the time: the operator sets the clock."
-            )
+            refusal.advice = words(ahead, "a signature")
+            self._off(ahead)
 
     async def _tells(self, grant: Grant, route: Route, text: str) -> bool:
         """Whether a text repeats the key, or a piece of it."""

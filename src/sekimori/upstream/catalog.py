@@ -32,6 +32,14 @@ _PATHS: Final[Mapping[tuple[Dialect, Operation], str]] = MappingProxyType(
         ("openai", "chat"): "/chat/completions",
         ("openai", "responses"): "/responses",
         ("openai", "embeddings"): "/embeddings",
+        ("openai", "moderations"): "/moderations",
+        ("openai", "completions"): "/completions",
+        ("openai", "rerank"): "/rerank",
+        ("openai", "images"): "/images/generations",
+        ("openai", "response_retrieve"): "/responses/{object}",
+        ("openai", "response_delete"): "/responses/{object}",
+        ("openai", "response_cancel"): "/responses/{object}/cancel",
+        ("openai", "response_items"): "/responses/{object}/input_items",
         ("anthropic", "chat"): "/v1/messages",
         ("anthropic", "count_tokens"): "/v1/messages/count_tokens",
         # In the Gemini dialect what follows the model.
@@ -41,6 +49,10 @@ _PATHS: Final[Mapping[tuple[Dialect, Operation], str]] = MappingProxyType(
     }
 )
 """Paths below the base that each dialect's own SDK appends."""
+METHODS: Final[Mapping[Operation, str]] = MappingProxyType(
+    {"response_retrieve": "GET", "response_items": "GET", "response_delete": "DELETE"}
+)
+"""Of the operations that are not asked for with POST."""
 _GEMINI_ROOT: Final = re.compile(r"/v1(?:beta)?(?:/openai)?\Z")
 _GEMINI_STREAM: Final = ":streamGenerateContent?alt=sse"
 _GEMINI_BATCH: Final = ":batchEmbedContents"
@@ -86,16 +98,21 @@ _MOVED: Final[Mapping[str, frozenset[bytes]]] = MappingProxyType(
 _NONE_MOVED: Final[frozenset[bytes]] = frozenset()
 
 
-def offers(catalog: str, dialect: Dialect, operation: Operation, placement: Placement = NO_PLACEMENT) -> bool:
-    """Whether providers of this kind can serve the operation in the dialect."""
+def offers(
+    catalog: str, dialect: Dialect, operation: Operation, placement: Placement = NO_PLACEMENT, *, batch: bool = False
+) -> bool:
+    """Whether providers of this kind can serve the operation in the dialect; `batch` is as for `target`."""
     entry = ENTRIES[catalog]
-    return dialect in entry.dialects and _offered(entry, dialect, operation, placement)
+    return dialect in entry.dialects and _offered(entry, dialect, operation, placement, batch)
 
 
-def _offered(entry: Entry, dialect: Dialect, operation: Operation, placement: Placement) -> bool:
+def _offered(entry: Entry, dialect: Dialect, operation: Operation, placement: Placement, batch: bool) -> bool:
+    if entry.dated and placement.api_version and placement.api_version[:10] < entry.since.get(operation, ""):
+        return False
     own = _own(entry, placement)
     if own is not None and dialect in {spoken for spoken, _ in own}:
-        return (dialect, operation) in own
+        # Paths of its own are for one at a time: several embeddings sent to one would be refused, or worse, taken.
+        return (dialect, operation) in own and not batch
     if entry.express and not placement.project:
         return False
     only = entry.operations.get(dialect)
@@ -157,17 +174,19 @@ def target(
     stream: bool = False,
     *,
     batch: bool = False,
+    object: str = "",
+    query: str = "",
 ) -> str:
     """The request target at the provider's origin.
 
     A base path is what the dialect's SDK would be given: OpenAI's ends in `/v1` (added where the base has no path at
     all), Anthropic's and Gemini's do not (dropped where it is there), so one base serves all dialects of a server.
     Kinds that keep a dialect below a folder of its own, or name model and project in the path, say so in their entry.
-    `model` and `stream` matter where the path tells them, `batch` where several embeddings have a path of their own.
-    Raises `Refused('unsupported_operation')`.
+    `model` and `stream` matter where the path tells them, `batch` where several embeddings have a path of their own,
+    `object` where the call is about one; `query` is put behind it. Raises `Refused('unsupported_operation')`.
     """
     entry, placement = ENTRIES[provider.catalog], provider.placement
-    if dialect not in provider.dialects or not _offered(entry, dialect, operation, placement):
+    if dialect not in provider.dialects or not _offered(entry, dialect, operation, placement, batch):
         raise Refused(
             "unsupported_operation",
             f"The provider `{provider.name}` does not offer {operation} in the {dialect} dialect.",
@@ -175,8 +194,12 @@ def target(
     own = _own(entry, placement)
     pair = None if own is None else own.get((dialect, operation))
     if pair is not None:
-        return _root(entry, provider.base_path) + _filled(pair[1 if stream else 0], provider, model)
+        return _asked(
+            _root(entry, provider.base_path) + _filled(pair[1 if stream else 0], provider, model, object), query
+        )
     path = _PATHS[dialect, operation]
+    if object:
+        path = _asked(path.replace("{object}", _step(object)), query)
     prefix = entry.prefixes.get(dialect)
     if prefix is not None:
         return f"{_root(entry, provider.base_path)}{prefix}{'/v1' if dialect == 'openai' else ''}{path}"
@@ -200,6 +223,17 @@ def _gemini_target(base: str, path: str, model: str, stream: bool, batch: bool) 
     return f"{_GEMINI_ROOT.sub('', base)}/v1beta/{name}{method}"
 
 
+def _step(name: str) -> str:
+    """A name as one step of a path. Raises Refused where it cannot be: dialects/stored lets no such name through."""
+    if name in ("", ".", ".."):
+        raise Refused("bad_request", "The object's name cannot stand in a path.")
+    return quote(name, safe="=")
+
+
+def _asked(path: str, query: str) -> str:
+    return f"{path}{'&' if '?' in path else '?'}{query}" if query else path
+
+
 def _root(entry: Entry, base: str) -> str:
     """The base path without what belongs to one dialect or version of it."""
     base = _GEMINI_ROOT.sub("", base) if "gemini" in entry.dialects else base.removesuffix("/v1")
@@ -209,8 +243,10 @@ def _root(entry: Entry, base: str) -> str:
     return base
 
 
-def _filled(template: str, provider: Provider, model: str) -> str:
+def _filled(template: str, provider: Provider, model: str, object: str = "") -> str:
     """The template with its names, each quoted: none of them can end its segment or climb."""
+    if object:
+        template = template.replace("{object}", _step(object))
     placement = provider.placement
     names = {
         "{project}": placement.project,

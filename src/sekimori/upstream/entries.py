@@ -50,7 +50,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     """Statuses that mean something other than the general rule (429 rate_limited, 529 overloaded, other 5xx
     server_error) by the provider's own reference."""
     include_usage: bool = False
-    """OpenAI dialect: a stream tells its usage only when asked to (`stream_options.include_usage`)."""
+    """OpenAI dialect: a stream tells its usage only when asked to (`stream_options.include_usage`). Else it is never
+    asked, not even for a caller who did: such a provider refuses `stream_options`."""
     operations: Mapping[Dialect, frozenset[Operation]] = MappingProxyType({})
     """What it offers in a dialect; all of the dialect's operations where not said."""
     prefixes: Mapping[Dialect, str] = MappingProxyType({})
@@ -59,6 +60,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     """Paths of its own, for dialects whose paths are not the SDK's."""
     dated: Paths = _NO_PATHS
     """Instead of `paths`, where the document names an API version."""
+    since: Mapping[Operation, str] = MappingProxyType({})
+    """Of operations that not every dated version has: the day of the first that does."""
     express: Paths = _NO_PATHS
     """Instead of `paths`, where the document names no project; then only an API key serves."""
     shapes: Mapping[Dialect, Shape] = MappingProxyType({})
@@ -82,6 +85,9 @@ _ANTHROPIC: Final[frozenset[Dialect]] = frozenset({"anthropic"})
 _BOTH: Final = _OPENAI | _ANTHROPIC
 _GEMINI: Final[frozenset[Dialect]] = frozenset({"gemini"})
 _CHAT: Final[frozenset[Operation]] = frozenset({"chat"})
+_STORED: Final[frozenset[Operation]] = frozenset(
+    {"response_retrieve", "response_delete", "response_cancel", "response_items"}
+)
 _BEARER: Final[tuple[Auth, ...]] = ("bearer",)
 _GOOG: Final[tuple[Auth, ...]] = ("x-goog-api-key",)
 _MODELS: Final = "/v1/projects/{project}/locations/{location}/publishers"
@@ -102,6 +108,12 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 auth={"openai": _BEARER},
                 conditions={503: "overloaded"},
                 include_usage=True,
+                operations={
+                    "openai": frozenset[Operation](
+                        {"chat", "responses", "embeddings", "completions", "moderations", "images"}
+                    )
+                    | _STORED
+                },
                 takes=frozenset({"organization", "project"}),
                 account=(("organization", b"openai-organization"), ("project", b"openai-project")),
             ),
@@ -144,7 +156,8 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 auth={"openai": ("api-key",), "anthropic": ("x-api-key", "api-key")},
                 include_usage=True,
                 operations={
-                    "openai": frozenset({"chat", "responses", "embeddings"}),
+                    "openai": frozenset[Operation]({"chat", "responses", "embeddings", "completions", "images"})
+                    | _STORED,
                     "anthropic": frozenset({"chat", "count_tokens"}),
                 },
                 prefixes={"openai": "/openai", "anthropic": "/anthropic"},
@@ -153,6 +166,23 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                     * ("/openai/deployments/{deployment}/chat/completions?api-version={api_version}",),
                     ("openai", "embeddings"): 2
                     * ("/openai/deployments/{deployment}/embeddings?api-version={api_version}",),
+                    ("openai", "completions"): 2
+                    * ("/openai/deployments/{deployment}/completions?api-version={api_version}",),
+                    ("openai", "images"): 2
+                    * ("/openai/deployments/{deployment}/images/generations?api-version={api_version}",),
+                    ("openai", "responses"): 2 * ("/openai/responses?api-version={api_version}",),
+                    ("openai", "response_retrieve"): 2 * ("/openai/responses/{object}?api-version={api_version}",),
+                    ("openai", "response_delete"): 2 * ("/openai/responses/{object}?api-version={api_version}",),
+                    ("openai", "response_cancel"): 2 * ("/openai/responses/{object}/cancel?api-version={api_version}",),
+                    ("openai", "response_items"): 2
+                    * ("/openai/responses/{object}/input_items?api-version={api_version}",),
+                },
+                since={
+                    "responses": "2025-03-01",
+                    "response_retrieve": "2025-03-01",
+                    "response_delete": "2025-03-01",
+                    "response_items": "2025-03-01",
+                    "response_cancel": "2025-04-01",  # with background work
                 },
                 credentials=frozenset({"api_key", "entra"}),
                 scope="https://cognitiveservices.azure.com/.default",
@@ -187,6 +217,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                         _MODELS + "/google/models/{model}:streamGenerateContent?alt=sse",
                     ),
                     ("gemini", "count_tokens"): 2 * (_MODELS + "/google/models/{model}:countTokens",),
+                    ("gemini", "embeddings"): 2 * (_MODELS + "/google/models/{model}:embedContent",),
                 },
                 express={
                     ("gemini", "chat"): (
@@ -197,7 +228,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 },
                 shapes={"anthropic": "raw_predict"},
                 plain_errors=True,
-                credentials=frozenset({"api_key", "google_service_account"}),
+                credentials=frozenset({"api_key", "google_service_account", "google_external_account"}),
                 scope="https://www.googleapis.com/auth/cloud-platform",
                 takes=frozenset({"project", "location"}),
             ),
@@ -252,7 +283,8 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 dialects=_OPENAI,
                 usual=_OPENAI,
                 auth={"openai": _BEARER},
-                operations={"openai": frozenset({"chat", "embeddings"})},
+                operations={"openai": frozenset({"chat", "embeddings", "moderations"})},
+                plain_errors=True,
             ),
             Entry(
                 name="groq",
@@ -277,7 +309,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 usual=_BOTH,
                 auth={"openai": _BEARER, "anthropic": _BEARER},
                 include_usage=True,
-                operations={"openai": _CHAT, "anthropic": _CHAT},
+                operations={"openai": frozenset({"chat", "completions"}), "anthropic": _CHAT},
             ),
             Entry(
                 name="deepseek",
@@ -303,7 +335,11 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 usual=_BOTH,
                 auth={"openai": _BEARER, "anthropic": ("x-api-key",)},
                 include_usage=True,
-                operations={"openai": frozenset({"chat", "responses"}), "anthropic": _CHAT},
+                operations={
+                    # What is kept can be fetched and deleted; nothing is worked on in the background.
+                    "openai": frozenset({"chat", "responses", "response_retrieve", "response_delete"}),
+                    "anthropic": _CHAT,
+                },
             ),
             Entry(
                 name="compatible",

@@ -34,7 +34,8 @@ SHORTEST: Final = 1.0
 Deployment = tuple[str, str, str, str]
 
 
-def _deployment(route: Route) -> Deployment:
+def deployment(route: Route) -> Deployment:
+    """What rests, as one thing: a key at a provider for a model."""
     return (route.provider.owner_uid, route.provider.name, route.key_uid, route.model)
 
 
@@ -125,9 +126,9 @@ class Health:
         self.left(trial)
         held = self._tenants.get(trial.tenant)
         if held is not None:
-            rest = held.get(_deployment(trial.route))
+            rest = held.get(deployment(trial.route))
             if rest is not None and trial.began >= rest.began:
-                del held[_deployment(trial.route)]
+                del held[deployment(trial.route)]
                 if not held:
                     del self._tenants[trial.tenant]
 
@@ -158,7 +159,7 @@ class Health:
 
     def _find(self, tenant: str, route: Route) -> _Rest | None:
         held = self._tenants.get(tenant)
-        return None if held is None else held.get(_deployment(route))
+        return None if held is None else held.get(deployment(route))
 
     def _add(self, tenant: str, route: Route, now: float) -> _Rest:
         held = self._tenants.get(tenant)
@@ -168,5 +169,5 @@ class Health:
             held = self._tenants[tenant] = {}
         while len(held) >= DEPLOYMENTS_KEPT:
             del held[next(iter(held))]
-        rest = held[_deployment(route)] = _Rest()
+        rest = held[deployment(route)] = _Rest()
         return rest

@@ -9,6 +9,10 @@ What was made elsewhere, with the provider's own tools, exists once a person has
 What a call mints stands in its `Settled`, which is durable before the reply ends; from then on it is known here, first
 in memory, then, once the entry was followed, in the tenant's own rows. A look-up reads the rows of the tenant that asks
 and of no other: an id of another tenant and one that nobody has cannot be told apart by anything that is done here.
+
+Beside the key it is known with which model an object was made, so that a call which names nothing but the object can be
+decided on; and of a response that the provider still works on, what its use was estimated to be (`Open`), until the
+call that fetches its end tells it: `end` lets that happen once.
 """
 
 from __future__ import annotations
@@ -19,23 +23,54 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from sekimori.db import Database, ObjectRow
+import msgspec
+from msgspec import Struct
+
+from sekimori.db import Database, Late, ObjectRow
 from sekimori.errors import Fault
 from sekimori.ledger.entry import KeyUsed, ObjectsAdopted, Settled
 from sekimori.ledger.protocols import Recorded
-from sekimori.terms import OPERATOR
+from sekimori.terms import OPERATOR, Tags, Usage
 
 KEPT_MS: Final = 90 * 86_400_000
 """How long an id is known after it was minted: as long as the entry that says so is kept by default."""
 MOST_FRESH: Final = 100_000
 """Ids in memory that were not followed yet. One beyond them is known once it was."""
 MOST_CACHED: Final = 4096
+MOST_LOOKING: Final = 64
+"""Calls of one tenant that may wait at once for what an object was made with: they hold no place in a bound yet."""
 READ_SECONDS: Final = 5.0
 """How long a call waits for the rows of its tenant."""
 SAVED_EVERY: Final = 4096
 """Entries without an object after which the cursor is saved all the same: what a crash has read again."""
 
-_NONE: Final[frozenset[str]] = frozenset()
+
+class Open(Struct, frozen=True, gc=False):
+    """What was estimated for work that goes on after its call: the usage and cost of that call's `KeyUsed`."""
+
+    usage: Usage
+    nano: int | None
+    """10^-9 USD; None where no price was known."""
+    agent: str
+    """Uid of the agent that had it begun."""
+    time: int
+    """When it was recorded, in milliseconds since 1970."""
+    tags: Tags | None = None
+
+
+class Made(Struct, frozen=True, gc=False):
+    """How an object was made."""
+
+    key_uid: str
+    model: str = ""
+    """`provider/model`, by the provider's name for it; empty where nobody knows."""
+    open: Open | None = None
+    """What is estimated of its use; None where that is known."""
+
+
+_NOTHING: Final[Mapping[str, Made]] = {}
+_open: Final = msgspec.json.Decoder(Open)
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Objects:
@@ -57,8 +92,15 @@ class Objects:
         self._now_ms = now_ms
         self._begun = begun
         self._catch_up = catch_up
-        self._fresh: dict[tuple[str, str], frozenset[str]] = {}
-        """(tenant uid, id) -> uids of the keys it was minted with, until the entry was followed."""
+        self._fresh: dict[tuple[str, str], dict[str, Made]] = {}
+        """(tenant uid, id) -> by the uids of the keys it was minted with, until the entry was followed."""
+        self._gone: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        """(tenant uid, id, key uid) that the provider keeps no more. Kept for longer than it takes to follow that, so
+        that a look-up which began before cannot bring it back."""
+        self._ended: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        """The same of those that were `open` and whose end was told."""
+        self._looking: dict[str, int] = {}
+        """Tenant uid -> calls that wait in `made`."""
         self._cached: OrderedDict[tuple[str, str], tuple[ObjectRow, ...]] = OrderedDict()
         self._at: dict[str, int] = {}
         """Log -> first entry that was not taken."""
@@ -71,18 +113,58 @@ class Objects:
 
     # -- for calls ---------------------------------------------------------------------------------------------------
 
-    def mint(self, tenant: str, key_uid: str, ids: Iterable[str]) -> None:
-        """The provider keeps these from now on. Call before their `Settled` is written, so that it cannot be followed
-        first; `unmint` where that fails."""
+    def mint(
+        self,
+        tenant: str,
+        key_uid: str,
+        ids: Iterable[str],
+        model: str = "",
+        began: str = "",
+        open_: Open | None = None,
+    ) -> None:
+        """The provider keeps these from now on, made with `provider/model`; works on the one that `began`. Call before
+        their `Settled` is written, so that it cannot be followed first; `unmint` where that fails."""
         for id in ids:
             if len(self._fresh) < MOST_FRESH:
-                self._fresh[tenant, id] = self._fresh.get((tenant, id), _NONE) | {key_uid}
+                made = Made(key_uid, model, open_ if id == began else None)
+                self._fresh.setdefault((tenant, id), {})[key_uid] = made
             self._cached.pop((tenant, id), None)
+            self._gone.pop((tenant, id, key_uid), None)
+            if id == began:
+                self._ended.pop((tenant, id, key_uid), None)
 
     def unmint(self, tenant: str, key_uid: str, ids: Iterable[str]) -> None:
         """What could not be recorded does not exist."""
         for id in ids:
             self._forget(tenant, id, key_uid)
+
+    def end(self, tenant: str, key_uid: str, id: str) -> bool:
+        """The end of an open object is about to be told. False where that was done before: then it must not be."""
+        return _note(self._ended, (tenant, id, key_uid))
+
+    def delete(self, tenant: str, key_uid: str, id: str) -> None:
+        """The provider keeps it no more."""
+        _note(self._gone, (tenant, id, key_uid))
+
+    def undo(self, tenant: str, key_uid: str, ended: str, deleted: str) -> None:
+        """What `end` and `delete` said could not be recorded."""
+        self._ended.pop((tenant, ended, key_uid), None)
+        self._gone.pop((tenant, deleted, key_uid), None)
+
+    async def made(self, tenant: str, id: str) -> list[Made]:
+        """How an object that exists for the tenant was made: once for each key that made one with this id, where it is
+        known with which model. Raises Fault as `keys_of`, and `overloaded`."""
+        waiting = self._looking.get(tenant, 0)
+        if waiting >= MOST_LOOKING:
+            raise Fault("overloaded", "Too many calls of this tenant look for what a provider keeps.", retry_after=1.0)
+        self._looking[tenant] = waiting + 1
+        try:
+            found = await self._look(tenant, [id])
+        finally:
+            left = self._looking.pop(tenant) - 1
+            if left:
+                self._looking[tenant] = left
+        return [made for made in found.get(id, _NOTHING).values() if made.model]
 
     async def keys_of(self, tenant: str, ids: Sequence[str]) -> dict[str, frozenset[str]]:
         """Of each id that exists for the tenant, the uids of the keys that it exists for.
@@ -90,9 +172,13 @@ class Objects:
         At most one look into memory and one read of the tenant's own rows, whatever is asked for. Raises Fault
         `policy_unavailable` where they cannot be read, or do not tell yet what a former run minted.
         """
+        return {id: frozenset(made) for id, made in (await self._look(tenant, ids)).items()}
+
+    async def _look(self, tenant: str, ids: Sequence[str]) -> dict[str, dict[str, Made]]:
+        """See `keys_of`: id -> uid of a key -> what was made with it."""
         try:
             async with asyncio.timeout(READ_SECONDS):
-                return await self._keys_of(tenant, ids)
+                return await self._found(tenant, ids)
         except (TimeoutError, Fault) as error:
             raise Fault(
                 "policy_unavailable",
@@ -101,9 +187,9 @@ class Objects:
                 retry_after=1.0,
             ) from error
 
-    async def _keys_of(self, tenant: str, ids: Sequence[str]) -> dict[str, frozenset[str]]:
+    async def _found(self, tenant: str, ids: Sequence[str]) -> dict[str, dict[str, Made]]:
         horizon = self._now_ms() - KEPT_MS
-        found = {id: self._fresh.get((tenant, id), _NONE) for id in ids}
+        found = {id: dict(self._fresh.get((tenant, id), _NOTHING)) for id in ids}
         rows = [row for id in ids for row in self._cached.get((tenant, id), ())]
         unread = sorted(found.keys() - {row.id for row in rows})
         if unread:
@@ -117,7 +203,12 @@ class Objects:
             rows += read
         for row in rows:
             if row.minted_ms >= horizon:
-                found[row.id] |= {row.key_uid}
+                made = Made(row.key_uid, row.model, _open.decode(row.open) if row.open else None)
+                found[row.id].setdefault(row.key_uid, made)
+        if self._gone:
+            for id, keys in found.items():
+                for key_uid in [key_uid for key_uid in keys if (tenant, id, key_uid) in self._gone]:
+                    del keys[key_uid]
         return {id: keys for id, keys in found.items() if keys}
 
     def _cache(self, tenant: str, rows: Iterable[ObjectRow]) -> None:
@@ -130,11 +221,9 @@ class Objects:
             self._cached.popitem(last=False)
 
     def _forget(self, tenant: str, id: str, key_uid: str) -> None:
-        left = self._fresh.get((tenant, id), _NONE) - {key_uid}
-        if left:
-            self._fresh[tenant, id] = left
-        else:
-            self._fresh.pop((tenant, id), None)
+        known = self._fresh.get((tenant, id))
+        if known is not None and known.pop(key_uid, None) is not None and not known:
+            del self._fresh[tenant, id]
 
     # -- as a follower -----------------------------------------------------------------------------------------------
 
@@ -151,14 +240,14 @@ class Objects:
         if not entries:
             return
         end = entries[-1].index + 1
-        rows, late = _found(entries)
+        rows, late, closed, gone = _said(entries)
         # A hop whose `Settled` an earlier slice ended with is rare; most that begin a slice had nothing to say.
-        late = [one for one in late if log not in self._followed or (log, one[0], one[1]) in self._halves]
+        late = [one for one in late if log not in self._followed or (log, one.call, one.hop) in self._halves]
         self._followed.add(log)
-        if rows or late or end - self._saved.get(log, 0) >= SAVED_EVERY:
+        if rows or late or closed or gone or end - self._saved.get(log, 0) >= SAVED_EVERY:
             start = self._saved.get(log, 0)
             horizon = self._now_ms() - KEPT_MS
-            await self._database.tenant(log).put_objects(start, end, rows, late, horizon)
+            await self._database.tenant(log).put_objects(start, end, rows, late, horizon, closed, gone)
             self._saved[log] = end
         self._at[log] = end
         for row in rows:
@@ -167,10 +256,12 @@ class Objects:
                 self._forget(log, row.id, row.key_uid)
             else:
                 self._halves.setdefault((log, row.call, row.hop), []).append(row.id)
-        for call, hop, key_uid in late:
-            for id in self._halves.pop((log, call, hop), ()):
+        for one in late:
+            for id in self._halves.pop((log, one.call, one.hop), ()):
                 self._cached.pop((log, id), None)
-                self._forget(log, id, key_uid)
+                self._forget(log, id, one.key_uid)
+        for id, _ in (*closed, *gone):
+            self._cached.pop((log, id), None)
 
     async def flush(self) -> None:
         """Save the cursors, once nothing more is fed: the next run begins where this one ended."""
@@ -182,16 +273,32 @@ class Objects:
                     self._saved[log] = end
 
 
-def _found(entries: Sequence[Recorded]) -> tuple[list[ObjectRow], list[tuple[str, int, str]]]:
-    """Objects of these entries, and the keys of hops whose `Settled` stands before them.
+def _note(noted: OrderedDict[tuple[str, str, str], None], what: tuple[str, str, str]) -> bool:
+    """Whether it is new."""
+    if what in noted:
+        return False
+    noted[what] = None
+    if len(noted) > MOST_FRESH:
+        noted.popitem(last=False)
+    return True
 
-    A hop's `Settled` says what was minted and the `KeyUsed` behind it with which key; a slice may end between.
+
+def _said(
+    entries: Sequence[Recorded],
+) -> tuple[list[ObjectRow], list[Late], list[tuple[str, str]], list[tuple[str, str]]]:
+    """Objects of these entries; what completes those whose `Settled` stands before them; and the (id, key uid) of those
+    whose end was told, and of those that are gone.
+
+    A hop's `Settled` says what was minted and the `KeyUsed` behind it with which key and model; a slice may end
+    between.
     """
     minted: dict[tuple[str, int], tuple[int, list[str]]] = {}
-    keys: dict[tuple[str, int], str] = {}
-    late: list[tuple[str, int, str]] = []
+    keys: dict[tuple[str, int], Late] = {}
+    late: list[Late] = []
     settled: set[tuple[str, int]] = set()
     adopted: list[ObjectRow] = []
+    closed: list[tuple[str, str]] = []
+    gone: list[tuple[str, str]] = []
     for entry in entries:
         said, call, hop = entry.payload, entry.leaf.call, entry.leaf.hop
         if type(said) is ObjectsAdopted and entry.log != OPERATOR and call is not None:
@@ -204,12 +311,26 @@ def _found(entries: Sequence[Recorded]) -> tuple[list[ObjectRow], list[tuple[str
                 minted[call, hop] = entry.leaf.time, said.minted
         elif type(said) is KeyUsed:
             if (call, hop) in minted:
-                keys[call, hop] = said.key_uid
+                keys[call, hop] = _late(entry, said, call, hop)
             elif (call, hop) not in settled:
-                late.append((call, hop, said.key_uid))
-    rows = [
-        ObjectRow(id, keys.get((call, hop), ""), time, call, hop)
-        for (call, hop), (time, ids) in minted.items()
-        for id in ids
-    ]
-    return rows + adopted, late
+                late.append(_late(entry, said, call, hop))
+            if said.corrects is not None:
+                closed.append((said.corrects.id, said.key_uid))
+            if said.deleted:
+                gone.append((said.deleted, said.key_uid))
+    rows = []
+    for (call, hop), (time, ids) in minted.items():
+        with_ = keys.get((call, hop)) or Late(call, hop, "", "")
+        rows += [
+            ObjectRow(id, with_.key_uid, time, call, hop, with_.model, with_.open if id == with_.began else "")
+            for id in ids
+        ]
+    return rows + adopted, late, closed, gone
+
+
+def _late(entry: Recorded, used: KeyUsed, call: str, hop: int) -> Late:
+    began = ""
+    if used.began and used.usage is not None:
+        open_ = Open(used.usage, used.cost_nano, entry.leaf.agent or "", entry.leaf.time, used.tags)
+        began = _encode(open_).decode()
+    return Late(call, hop, used.key_uid, f"{used.provider}/{used.model}", used.began, began)

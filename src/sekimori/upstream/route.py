@@ -81,6 +81,18 @@ def follows(granted: Iterable[Route], tried: Sequence[Tried], hop: Route) -> boo
     return hop.position == "fallback" and _stands_in(now, hop)
 
 
+def beside(granted: Iterable[Route], under_way: Route, hop: Route) -> bool:
+    """Whether the policy lets `hop` be asked while `under_way` is and has brought nothing: an equal, never a fallback,
+    and never where the provider may keep what is said, for that would be kept twice.
+
+    As in `follows` it is the decision of this instant that says so: where it hedges no more, nothing is asked.
+    """
+    now = next((one for one in granted if same(one, under_way)), None)
+    if now is None or not now.hedges[1] or now.stores or hop.stores:
+        return False
+    return now.position == hop.position == "primary" and not same(now, hop)
+
+
 def _stands_in(tried: Iterable[tuple[Route | None, Condition | None]], fallback: Route) -> bool:
     return any(
         one is not None and one.position == "primary" and one.of & fallback.of and condition in one.yields

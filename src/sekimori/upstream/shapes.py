@@ -51,7 +51,7 @@ def shaped(shape: Shape, ask: Ask, body: bytes) -> bytes:
 def plain_error(body: bytes) -> bytes:
     """An error body with its message where the dialects keep theirs, `error.message`.
 
-    AWS says `{"message": …}`, Google's compatible endpoint wraps the error in an array. Anything else stays.
+    AWS and Mistral say `{"message": …}`, Google's compatible endpoint wraps the error in an array. Anything else stays.
     """
     value: Any = small(body)
     if type(value) is list and len(value) == 1:

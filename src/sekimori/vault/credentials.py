@@ -5,6 +5,7 @@
 | `api_key` | one word of visible ASCII |
 | `entra` | JSON: `tenant_id`, `client_id`, `client_secret` of an app registration |
 | `google_service_account` | the JSON key file that Google gives out |
+| `google_external_account` | the `external_account` JSON file that Google gives out (vault/federated) |
 | `aws` | JSON: `access_key_id`, `secret_access_key`, `session_token` where there is one |
 
 All but the first are kept as the JSON of the structs below, whose `type` says what they are: a secret is never used as
@@ -20,6 +21,7 @@ from msgspec import Meta, Struct
 
 from sekimori.errors import Fault, Refused
 from sekimori.terms import CredentialKind
+from sekimori.vault.federated import ExternalAccount, read_file
 
 LONGEST_SECRET: Final = 16 * 1024
 """Bytes of a provider key."""
@@ -72,13 +74,19 @@ class Aws(Struct, frozen=True, tag="aws"):
         return "Aws([secret])"
 
 
-Form = Entra | ServiceAccount | Aws
-_FORMS: Final[dict[str, Any]] = {"entra": Entra, "google_service_account": ServiceAccount, "aws": Aws}
+Form = Entra | ServiceAccount | ExternalAccount | Aws
+_FORMS: Final[dict[str, Any]] = {
+    "entra": Entra,
+    "google_service_account": ServiceAccount,
+    "google_external_account": ExternalAccount,
+    "aws": Aws,
+}
 _read: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Form)
 _members: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _MEMBERS: Final = {
     "entra": 'JSON with "tenant_id", "client_id" and "client_secret"',
     "google_service_account": "the JSON key file of a service account, as Google gives it out",
+    "google_external_account": "the external_account JSON file of a workload identity pool, as Google gives it out",
     "aws": 'JSON with "access_key_id", "secret_access_key" and perhaps "session_token"',
 }
 
@@ -93,6 +101,11 @@ def checked(credential: CredentialKind, value: bytes) -> bytes:
         members = _members(value)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise _wrong(credential, "is not a JSON object") from None
+    if credential == "google_external_account":
+        try:
+            return msgspec.json.encode(read_file(members))
+        except ValueError as error:
+            raise _wrong(credential, str(error)) from None
     if credential == "google_service_account" and members.get("type") != "service_account":
         raise _wrong(credential, 'is of another type than "service_account"')
     shape = _FORMS[credential]
@@ -158,7 +171,7 @@ def read(credential: CredentialKind, value: bytes) -> Form:
         form = None
     if not isinstance(form, _FORMS[credential]):
         raise _other()
-    assert isinstance(form, Entra | ServiceAccount | Aws)
+    assert isinstance(form, Entra | ServiceAccount | ExternalAccount | Aws)
     return form
 
 
@@ -176,6 +189,8 @@ def hidden(form: Form) -> list[str]:
             return [form.client_secret]
         case ServiceAccount():
             return [form.private_key, form.private_key.replace("\n", "\\n"), form.private_key.replace("\n", "")]
+        case ExternalAccount():
+            return []  # it says where to look, and nothing that would be of use to who reads it
         case Aws():
             return [form.secret_access_key, *([] if form.session_token is None else [form.session_token])]
 

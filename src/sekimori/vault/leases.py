@@ -3,7 +3,8 @@
 A token is held until a minute before it ends, and goes at once when its key is rotated, frozen or destroyed. Of many
 calls that need one at once, one asks. Where to ask is the deployment's setting and nothing that a document or a secret
 says: a secret that is shown to another endpoint is a stolen one. Sources: RFC 6749 section 4.4 and Microsoft's
-"client credentials flow"; RFC 7523 and Google's "OAuth 2.0 for server to server applications".
+"client credentials flow"; RFC 7523 and Google's "OAuth 2.0 for server to server applications"; RFC 8693 and Google's
+"Workload identity federation" (vault/federated).
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ import asyncio
 import base64
 import time
 from collections.abc import Callable
-from typing import Final, Literal, TypeVar
-from urllib.parse import urlencode, urlsplit
+from datetime import datetime
+from typing import Annotated, Final, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from sekimori.errors import Fault, Refusal, Refused, Upstream
+from sekimori.errors import Fault, Refusal, Upstream
 from sekimori.http.client import Deadlines, Pool
 from sekimori.terms import Headers, Origin
-from sekimori.vault.credentials import Aws, Entra, Form, ServiceAccount, private_key
+from sekimori.vault import clock as clocks
+from sekimori.vault.credentials import Entra, Form, ServiceAccount, private_key
+from sekimori.vault.federated import IAM_SCOPE, STS_URL, ExternalAccount, exchange, impersonation
 from sekimori.vault.secret import Secret
+from sekimori.vault.subjects import Subjects, endpoint
 
 EARLY_S: Final = 60.0
 """A token is used no more from so many seconds before it ends: a call that begins with it must not outlive it."""
@@ -36,6 +41,7 @@ REPLY_LIMIT: Final = 64 * 1024
 _DEADLINES: Final = Deadlines(connect=10.0, first_byte=10.0, idle=10.0, total=20.0)
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
 _FORM: Final[Headers] = [(b"content-type", b"application/x-www-form-urlencoded"), (b"accept", b"application/json")]
+_JSON: Final[Headers] = [(b"content-type", b"application/json"), (b"accept", b"application/json")]
 _JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -57,7 +63,15 @@ class _Given(Struct):
     token_type: str
 
 
+class _Acted(Struct):
+    """What generateAccessToken says."""
+
+    accessToken: str  # noqa: N815 - the API's own name
+    expireTime: Annotated[datetime, Meta(tz=True)]  # noqa: N815
+
+
 _given: Final = msgspec.json.Decoder(_Given).decode
+_acted: Final = msgspec.json.Decoder(_Acted).decode
 _Name = tuple[str, str]
 """(owner's uid, key's uid)."""
 _Item = TypeVar("_Item")
@@ -72,15 +86,24 @@ class Leases:
         *,
         entra_authority: str,
         google_token_url: str,
+        google_sts_url: str = STS_URL,
+        google_iam_url: str = "https://iamcredentials.googleapis.com",
+        subjects: Subjects | None = None,
+        off: Callable[[int], None] = lambda ahead: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`entra_authority` and `google_token_url` are settings of the deployment. Raises Refused `wrong_use` where one
-        is no URL."""
+        """The URLs are settings of the deployment. `subjects` reads subject tokens, where there are any; `off` is told
+        by how many seconds our clock is ahead where that spoils an assertion. Raises Refused `wrong_use` where a
+        setting is no URL."""
         self._pool = pool
-        self._entra, self._entra_path = _endpoint(entra_authority, "upstream.entra_authority")
-        self._google, self._google_path = _endpoint(google_token_url, "upstream.google_token_url")
+        self._entra = _place(entra_authority, "upstream.entra_authority")
+        self._google = _place(google_token_url, "upstream.google_token_url")
+        self._sts = _place(google_sts_url, "upstream.google_sts_url")
+        self._iam = _place(google_iam_url, "upstream.google_iam_url")
         self._google_url = google_token_url
+        self._subjects = subjects or Subjects(pool)
+        self._off = off
         self._clock = clock
         self._now = now
         self._numbers = 0
@@ -88,8 +111,11 @@ class Leases:
         self._flights: dict[_Name, tuple[int, asyncio.Task[Token]]] = {}
         self._refused: dict[_Name, tuple[int, float, Refusal]] = {}
 
-    async def token(self, owner: str, uid: str, version: int, form: Form, scope: str) -> tuple[Token, bool]:
-        """(a token for this version of the key, whether it was bought just now).
+    async def token(
+        self, owner: str, uid: str, version: int, form: Form, scope: str, path: str = ""
+    ) -> tuple[Token, bool]:
+        """(a token for this version of the key, whether it was bought just now). `path` is the key's; a subject token
+        is read for no key whose path is not known.
 
         Raises Upstream `upstream_unauthorized` where the secret is not accepted, and Fault `key_unavailable` where
         the endpoint cannot be reached or answers otherwise than it should.
@@ -103,7 +129,7 @@ class Leases:
             raise _again(refused[2])
         flight = self._flights.get(name)
         if flight is None or flight[0] != version:
-            flight = (version, asyncio.create_task(self._buy(name, version, form, scope)))
+            flight = (version, asyncio.create_task(self._buy(name, version, form, scope, path)))
             flight[1].add_done_callback(_seen)
             self._flights[name] = flight
         try:
@@ -141,10 +167,10 @@ class Leases:
     def _names(self) -> set[_Name]:
         return {*self._held, *self._flights, *self._refused}
 
-    async def _buy(self, name: _Name, version: int, form: Form, scope: str) -> Token:
+    async def _buy(self, name: _Name, version: int, form: Form, scope: str, path: str) -> Token:
         mine = asyncio.current_task()
         try:
-            given = await self._ask(name, version, form, scope)
+            given = await self._ask(name, version, form, scope, path)
         except Refusal as refusal:
             if self._mine(name, mine):
                 del self._flights[name]
@@ -169,52 +195,107 @@ class Leases:
         flight = self._flights.get(name)
         return flight is not None and flight[1] is task
 
-    async def _ask(self, name: _Name, version: int, form: Form, scope: str) -> _Given:
+    async def _ask(self, name: _Name, version: int, form: Form, scope: str, path: str) -> _Given:
+        # Connections of their own, as for every key: no reply of one key's is read as another's.
+        connection = ("token", *name, version)
         if isinstance(form, Entra):
-            origin, path, whose = self._entra, f"{self._entra_path}/{form.tenant_id}/oauth2/v2.0/token", "Entra ID"
+            origin, root = self._entra
             fields = {
                 "grant_type": "client_credentials",
                 "client_id": form.client_id,
                 "client_secret": form.client_secret,
                 "scope": scope,
             }
-        elif isinstance(form, ServiceAccount):
-            origin, path, whose = self._google, self._google_path, "Google"
+            where = (origin, f"{root}/{form.tenant_id}/oauth2/v2.0/token")
+            return await self._bought("Entra ID", where, connection, fields)
+        if isinstance(form, ServiceAccount):
             now = int(self._now())
             assertion = await asyncio.to_thread(_assertion, form, scope, self._google_url, now)
             fields = {"grant_type": _JWT_BEARER, "assertion": assertion}
-        else:
-            assert isinstance(form, Aws)
-            raise Fault("internal", "An access key of AWS buys no token.")
+            return await self._bought("Google", self._google, connection, fields, "an assertion")
+        if isinstance(form, ExternalAccount):
+            subject = await self._subjects.token(form, path, connection)
+            # Where an account acts, the token in between is good for that alone.
+            wanted = scope if form.account is None else IAM_SCOPE
+            fields = exchange(form, subject, wanted)
+            given = await self._bought("Google", self._sts, connection, fields, "a subject token")
+            return given if form.account is None else await self._acted(form, form.account, given, scope, connection)
+        raise Fault("internal", "An access key of AWS buys no token.")
+
+    async def _bought(
+        self,
+        whose: str,
+        where: tuple[Origin, str],
+        connection: tuple[str | int, ...],
+        fields: dict[str, str],
+        timed: str = "",
+    ) -> _Given:
+        """The token that an OAuth endpoint gives for a form; `timed` is what in it holds the time of day."""
+        body = await self._post(whose, where, connection, _FORM, urlencode(fields).encode(), timed)
+        given = _read(body)
+        if given is None:
+            raise _no_token(whose, 200)
+        return given
+
+    async def _acted(
+        self, form: ExternalAccount, account: str, given: _Given, scope: str, connection: tuple[str | int, ...]
+    ) -> _Given:
+        """The token of the service account that the holder of `given` may act as."""
+        origin, root = self._iam
+        bearer = (b"authorization", b"Bearer " + given.access_token.encode())
+        asked = msgspec.json.encode({"scope": [scope], "lifetime": f"{form.lifetime}s"})
+        where = (origin, root + impersonation(account))
+        body = await self._post("Google", where, connection, [*_JSON, bearer], asked)
         try:
-            # Connections of their own, as for every key: no reply of one key's is read as another's.
+            acted = _acted(body)
+            # Its end is a time of day: with a clock that is behind it would seem to last longer than was asked for.
+            lasts = min(form.lifetime, int(acted.expireTime.timestamp() - self._now()))
+        except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+            raise _no_token("Google", 200) from None
+        if not _fits(acted.accessToken):
+            raise _no_token("Google", 200)
+        return _Given(acted.accessToken, lasts, "Bearer")
+
+    async def _post(
+        self,
+        whose: str,
+        where: tuple[Origin, str],
+        connection: tuple[str | int, ...],
+        headers: Headers,
+        body: bytes,
+        timed: str = "",
+    ) -> bytes:
+        """The body of a 200. Raises Upstream `upstream_unauthorized`, Fault `key_unavailable`."""
+        origin, target = where
+        try:
             async with await self._pool.request(
-                origin, ("token", *name, version), "POST", path, _FORM, urlencode(fields).encode(), _DEADLINES
+                origin, connection, "POST", target, headers, body, _DEADLINES
             ) as response:
-                status, body = response.status, await response.read_all(REPLY_LIMIT)
+                status, said, got = response.status, await response.read_all(REPLY_LIMIT), response.headers
         except Upstream as failure:
             raise Fault(
                 "key_unavailable",
                 f"The token endpoint of {whose} cannot be used ({failure.reason.removeprefix('upstream_')}).",
-                advice="The operator looks at the settings `upstream.entra_authority` and `upstream.google_token_url`.",
+                advice="The operator looks at the settings `upstream.entra_authority`, `upstream.google_token_url`,"
+                " `upstream.google_sts_url` and `upstream.google_iam_url`.",
                 retry_after=REFUSED_S,
             ) from None
         if status in (400, 401, 403):
+            # Where nothing that was sent holds the time, a wrong clock is not what is wrong.
+            ahead = clocks.skew(got, round(self._now() * 1000), clocks.ASSERTION_S) if timed else 0
+            if ahead:
+                self._off(ahead)
             raise Upstream(
                 "upstream_unauthorized",
                 f"{whose} gives no token for the key that serves this call (status {status}).",
-                advice="Its secret may be wrong, expired or revoked, or this machine's clock may be; whoever owns the"
-                " key puts a new one with `sekimori key rotate`.",
+                advice=clocks.words(ahead, timed)
+                if ahead
+                else "Its secret may be wrong, expired or revoked; whoever owns the key puts a new one with"
+                " `sekimori key rotate`.",
             )
-        given = _read(body) if status == 200 else None
-        if given is None:
-            raise Fault(
-                "key_unavailable",
-                f"The token endpoint of {whose} did not answer with a token (status {status}).",
-                advice="Retry.",
-                retry_after=REFUSED_S,
-            )
-        return given
+        if status != 200:
+            raise _no_token(whose, status)
+        return said
 
 
 def _end(held: dict[_Name, _Item], name: _Name, item: _Item) -> None:
@@ -227,9 +308,28 @@ def _read(body: bytes) -> _Given | None:
         given = _given(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    token = given.access_token.encode()
-    fits = 0 < len(token) <= REPLY_LIMIT and not token.translate(None, _VISIBLE)
-    return given if fits and given.token_type.lower() == "bearer" and given.expires_in > 0 else None
+    bearer = given.token_type.lower() == "bearer" and given.expires_in > 0
+    return given if bearer and _fits(given.access_token) else None
+
+
+def _fits(token: str) -> bool:
+    """Whether a token can stand in a header field."""
+    data = token.encode()
+    return 0 < len(data) <= REPLY_LIMIT and not data.translate(None, _VISIBLE)
+
+
+def _no_token(whose: str, status: int) -> Fault:
+    return Fault(
+        "key_unavailable",
+        f"The token endpoint of {whose} did not answer with a token (status {status}).",
+        advice="Retry.",
+        retry_after=REFUSED_S,
+    )
+
+
+def _place(url: str, setting: str) -> tuple[Origin, str]:
+    origin, path = endpoint(url, setting, query=False)
+    return origin, path.rstrip("/")
 
 
 def _assertion(form: ServiceAccount, scope: str, audience: str, now: int) -> str:
@@ -262,16 +362,3 @@ def _seen(flight: asyncio.Task[Token]) -> None:
 def _again(refusal: Refusal) -> Refusal:
     """The same refusal, for another call: one exception is raised once."""
     return type(refusal)(refusal.reason, refusal.text, advice=refusal.advice, retry_after=refusal.retry_after)
-
-
-def _endpoint(url: str, setting: str) -> tuple[Origin, str]:
-    """Origin and path of a setting's URL. Whether it may be dialled is the dialler's to say, as for every address."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise Refused("wrong_use", f"The setting {setting} is not a URL.", advice="Write `https://HOST/PATH`.")
-    scheme: Literal["https", "http"] = "https" if parts.scheme == "https" else "http"
-    return Origin(scheme, parts.hostname, port or (443 if scheme == "https" else 80)), parts.path.rstrip("/")

@@ -73,7 +73,9 @@ class Lent:
                 raise Fault("key_unavailable", "This process buys no tokens.", advice="Start `sekimori serve`.")
             else:
                 scope = ENTRIES[route.provider.catalog].scope
-                self._token, bought = await keys.leases.token(held.owner_uid, route.key_uid, held.version, form, scope)
+                self._token, bought = await keys.leases.token(
+                    held.owner_uid, route.key_uid, held.version, form, scope, held.path
+                )
                 self.lease = 0 if bought else self._token.number
             # Frozen, destroyed or rotated while we waited: the token of a key that is gone is used no more.
             after = keys.at_hand(self._grant, route) or await keys.fetch(route)

@@ -7,15 +7,11 @@ thread, for loading takes longer than a call may hold the event loop.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any
 
 from sekimori.terms import Headers, Origin
 from sekimori.vault.credentials import Aws
 
-SKEW_S: Final = 300
-"""Seconds by which AWS lets a signature's time differ from its own."""
 _loaded: list[Any] = []
 
 
@@ -52,17 +48,3 @@ def signature(
         for name, value in made.headers.items()
         if name.lower() in ("authorization", "x-amz-date", "x-amz-security-token")
     ]
-
-
-def skew(headers: Headers, now_ms: int) -> int:
-    """Seconds by which our clock is ahead of a reply's `date`, where that alone would spoil a signature; else 0."""
-    for name, value in headers:
-        if name == b"date":
-            try:
-                told = parsedate_to_datetime(value.decode("ascii"))
-            except (ValueError, UnicodeDecodeError):
-                return 0
-            at = told if told.tzinfo is not None else told.replace(tzinfo=UTC)
-            ahead = round(now_ms / 1000 - at.timestamp()) if at > datetime(2000, 1, 1, tzinfo=UTC) else 0
-            return ahead if abs(ahead) > SKEW_S else 0
-    return 0

@@ -1,0 +1,123 @@
+"""The OpenAI dialect's moderations: `POST /v1/moderations` as bytes in and facts out.
+
+Reference: the types of the SDK named in `fields.SOURCES`. The one edit made to a call on its way up: `model` (to the
+provider's own name for it), which must be named: what is not named was not decided on. There is no stream. OpenAI tells
+no usage, for its models are free; so the input is estimated, and marked so.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from sekimori.dialects.fields_further import MODERATIONS, MODERATIONS_IMAGE, MODERATIONS_INPUT
+from sekimori.dialects.found import Found, Path, text_of, wrong
+from sekimori.dialects.glance import ABSENT, empty, first, glance, small
+from sekimori.dialects.openai import NAME, ReplyFacts, read_error, refusal, stream_error
+from sekimori.dialects.outside import read_media_url
+from sekimori.dialects.strict import read_object
+from sekimori.dialects.words import failure
+from sekimori.errors import Upstream
+from sekimori.meter.usage import of_openai_embeddings
+from sekimori.terms import NOTHING_NAMED, Ask, Headers, Named, Operation
+
+__all__ = ["NAME", "read_ask", "read_error", "read_reply", "refusal", "stream_error", "upstream_body"]
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named = NOTHING_NAMED) -> Ask:
+    """The ask that a body holds. `headers` are not looked at: none of a caller's travel in this dialect.
+
+    Raises Refused `malformed_json`, `bad_request` or `unknown_field` naming the place.
+    """
+    value, members = read_object(body)
+    found = Found()
+    for name, item in value.items():
+        rule = MODERATIONS.get(name)
+        if rule is None:
+            found.unknown({name}, MODERATIONS.keys(), ())
+        elif not rule.inert and item is not None:
+            found.apply(rule, item, (name,))
+    _read_input(found, value.get("input"))
+    return Ask(
+        dialect=NAME,
+        operation=operation,
+        model=named.model or text_of(value, "model"),
+        stream=False,
+        members=members,
+        needs=frozenset(found.places),
+        places=tuple(found.places.items()),
+        size=len(body),
+        fetches=found.fetches,
+    )
+
+
+def _read_input(found: Found, given: Any) -> None:
+    """A text, or a list of texts and parts."""
+    if type(given) is str:
+        return
+    if type(given) is not list:
+        wrong(("input",), "a string, or an array of strings or of parts")
+    for index, part in enumerate(given):
+        if type(part) is not str:
+            _read_part(found, part, ("input", index))
+
+
+def _read_part(found: Found, part: Any, path: Path) -> None:
+    if type(part) is not dict:
+        wrong(path, "a string or an object")
+    kind = part.get("type")
+    if type(kind) is not str:
+        # Some servers guess a part without a type by its members; what is guessed was never judged.
+        wrong((*path, "type"), "a string")
+    known = MODERATIONS_INPUT.get(kind)
+    if known is None:
+        found.unknown_kind("unknown_fields", kind, MODERATIONS_INPUT.keys(), (*path, "type"))
+        return
+    if not part.keys() <= known:
+        found.unknown(part.keys() - known, known, path)
+    if kind == "text":
+        if type(part.get("text")) is not str:
+            wrong((*path, "text"), "a string")
+        return
+    image = part.get("image_url")
+    if type(image) is dict:
+        if not image.keys() <= MODERATIONS_IMAGE:
+            found.unknown(image.keys() - MODERATIONS_IMAGE, MODERATIONS_IMAGE, (*path, "image_url"))
+        read_media_url(found, image.get("url"), (*path, "image_url", "url"))
+    else:
+        read_media_url(found, image, (*path, "image_url"))
+
+
+def upstream_body(ask: Ask, model: str, *, include_usage: bool = False, stores: bool = False) -> bytes:
+    """The body for the provider: the caller's own bytes of every member but `model`, the provider's name for it."""
+    members = dict(ask.members)
+    members["model"] = Raw(_encode(model))
+    return _encode(members)
+
+
+class _Reply(Struct):
+    results: Raw = ABSENT
+    usage: Raw = ABSENT
+    error: Raw = ABSENT
+    model: Raw = ABSENT
+
+
+_REPLY: Final = msgspec.json.Decoder(_Reply)
+
+
+def read_reply(body: bytes, operation: Operation = "moderations") -> ReplyFacts:
+    """What a reply says of itself. Raises Upstream: malformed, or an error in spite of its 200."""
+    reply = glance(_REPLY, body)
+    if reply is None:
+        raise Upstream("upstream_malformed", "The provider's reply is not a JSON object.")
+    if first(reply.results) != b"[":
+        if not empty(reply.error):
+            raise failure("server_error")
+        raise Upstream("upstream_malformed", "The provider's reply has no `results`.")
+    model = small(reply.model)
+    # Where a server counts at all, it counts what it read.
+    return ReplyFacts(of_openai_embeddings(small(reply.usage)), model=model if type(model) is str else "")
