@@ -31,7 +31,9 @@ def overlap(one: tuple[int, int], other: tuple[int, int]) -> int:
     return max(0, min(one[1], other[1]) - max(one[0], other[0]))
 
 
-def compare(row: dict[str, Any], detectors: Sequence[Detector], types: Sequence[str]) -> tuple[list[Any], list[Any], list[Any]]:
+def compare(
+    row: dict[str, Any], detectors: Sequence[Detector], types: Sequence[str]
+) -> tuple[list[Any], list[Any], list[Any]]:
     """(found, missed, false) of one row: (type, start, end) each."""
     told = [(match.type, match.start, match.end) for match in joined(find_all(detectors, row["text"]))]
     wanted = [(span["type"], span["start"], span["end"]) for span in row["spans"] if span["type"] in types]
@@ -81,11 +83,15 @@ def main() -> int:
                 counts[type, name] += 1
                 languages[row["lang"], name] += 1
                 if options.misses and name != "found":
-                    print(f"{name:6} {row['lang']} {type:11} {row['text'][max(0, start - 30):start]!r} >{row['text'][start:end]!r}< {row['text'][end:end + 12]!r}")
+                    print(
+                        f"{name:6} {row['lang']} {type:11} {row['text'][max(0, start - 30) : start]!r} >{row['text'][start:end]!r}< {row['text'][end : end + 12]!r}"
+                    )
     print(f"{'':14}{'precision':>9} {'recall':>7} {'F1':>7}")
     for type in types:
         print(f"{type:14}" + score(counts[type, "found"], counts[type, "missed"], counts[type, "false"]))
-    total = [sum(count for (_, name), count in counts.items() if name == wanted) for wanted in ("found", "missed", "false")]
+    total = [
+        sum(count for (_, name), count in counts.items() if name == wanted) for wanted in ("found", "missed", "false")
+    ]
     print(f"{'all':14}" + score(*total))
     for language in sorted({language for language, _ in languages}):
         print(f"{language:14}" + score(*(languages[language, name] for name in ("found", "missed", "false"))))
@@ -95,7 +101,12 @@ def main() -> int:
         told = joined(find_all(detectors, row["text"]))
         flagged += bool(told)
         if told and options.misses:
-            print("alike ", row["lang"], [(match.type, row["text"][match.start : match.end]) for match in told], repr(row["text"][:90]))
+            print(
+                "alike ",
+                row["lang"],
+                [(match.type, row["text"][match.start : match.end]) for match in told],
+                repr(row["text"][:90]),
+            )
     print(f"look-alikes flagged: {flagged} of {len(alike)}")
     prose = "The committee met on Tuesday and agreed that the new timetable, with 12 changes, starts in 2026. " * 12
     best = min(_timed(detectors, prose[:1200]) for _ in range(5))

@@ -121,7 +121,7 @@ def national(digits: str, sizes: Sequence[int], between: str, bracket: bool, tol
     `sizes`: digits in each group. `between`: what separates them, all together. `bracket`: the first group, or the
     second behind a single digit, stands in brackets. `told`: see `cue`.
     """
-    if told < 0 or _repeats(digits):
+    if told < 0:
         return 0.0
     total, first = len(digits), digits[0]
     shape = tuple(sizes)
@@ -132,6 +132,8 @@ def national(digits: str, sizes: Sequence[int], between: str, bracket: bool, tol
         area, exchange = digits[-10], digits[-7]
         if area in "23456789" and (bracket or told > 0 or exchange in "23456789"):
             return 0.9 if bracket or told > 0 or kinds else 0.6
+    if _repeats(digits) or shape in ((5, 3), (5, 4)):  # the latter are postcodes
+        return 0.0
     if first == "0" and digits[1] != "0" and total in (9, 10, 11, 12) and _trunk(digits, shape, kinds, bracket, told):
         return 0.9 if told > 0 else 0.7
     if bracket and shape in ((2, 5, 4), (2, 4, 4), (1, 3, 3, 2, 2), (1, 3, 3, 4), (1, 4, 2, 2, 2), (3, 7), (1, 3, 7)):

@@ -14,6 +14,7 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
 from sekimori.guard import phone
+from sekimori.guard.scan import Scan
 from sekimori.guard.spans import Detector, Match
 
 CHECK: Final = "pii_detection"
@@ -43,7 +44,9 @@ _DOMAIN: Final = 255
 _LOCAL_BACK: Final = re.compile(r"[^\W_]?[\w.%+'-]*")
 _LOCAL_RUN: Final = re.compile(r"[\w.%+'-]*")
 _DOMAIN_RUN: Final = re.compile(r"[\w.-]*")
-_HOST: Final = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24})", re.IGNORECASE)
+_HOST: Final = re.compile(
+    r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24})", re.IGNORECASE
+)
 _NO_DOMAINS: Final = frozenset(
     "png jpg jpeg gif svg webp js jsx ts tsx json html css txt yaml yml toml lock cfg ini exe dll jar".split()
 )
@@ -141,11 +144,12 @@ def _in_address(before: str) -> bool:
 # Numbers.
 
 _SEPARATORS: Final = r" \u00a0\u202f\u2009\-\u2010-\u2014./()"
-_CANDIDATE: Final = re.compile(
-    rf"\d(?<!\d\d)(?:(?:[{_SEPARATORS}]{{0,3}}\d){{6}}|\d(?<=[A-Za-z][A-Za-z]\d\d)[ -]?[A-Za-z0-9]|\d{{0,2}}(?:\.\d{{1,3}}){{3}})"
+_CANDIDATES: Final = Scan(
+    rf"\p{{Nd}}(?:[ \x{{a0}}\x{{202f}}\x{{2009}}\-\x{{2010}}-\x{{2014}}./()]{{0,3}}\p{{Nd}}){{6}}"
+    r"|[A-Za-z]{2}\d\d[ \-]?[A-Za-z0-9]|\d{1,3}\.\d{1,3}\.\d{1,3}\.\d"
 )
-"""What is looked at: seven digits or more, four numbers with points, the beginning of an IBAN."""
-_REST: Final = re.compile(r"\d+")
+"""What is looked at: seven digits or more, the beginning of an IBAN, four numbers with points."""
+_DIGITS: Final = re.compile(r"\d+")
 _REACH: Final = 64
 """Characters from its first digit on that decide about a number."""
 _AHEAD: Final = 4
@@ -173,25 +177,26 @@ class Numbers:
         open_from = length if ended else _open_number(text, at)
         matches: list[Match] = []
         done = at
-        candidate = _CANDIDATE.search(text, at)
-        while candidate is not None:
-            digit = candidate.start()
+        places = _CANDIDATES.places(text, at)
+        place = places.next(at)
+        while place >= 0:
+            digit = place if text[place].isdigit() else place + 2
             if not ended and digit + _REACH + _AHEAD > length and not _closed(text, digit):
                 open_from = min(open_from, max(done, digit - _PREFIX))
             if digit >= open_from:
                 break
             match = _number(text, digit, done)
-            if match is not None and match.start >= open_from:
-                break
-            if match is not None:
-                if match.type in self._types:
-                    matches.append(match)
-                done = match.end
-                candidate = _CANDIDATE.search(text, done)
-            else:
-                rest = _REST.match(text, digit)
+            if match is None:
+                rest = _DIGITS.match(text, digit)
                 assert rest is not None
-                candidate = _CANDIDATE.search(text, rest.end())
+                place = places.next(rest.end())
+                continue
+            if match.start >= open_from:
+                break
+            if match.type in self._types:
+                matches.append(match)
+            done = match.end
+            place = places.next(done)
         return matches, max(open_from, done)
 
 
@@ -219,10 +224,11 @@ def _number(text: str, digit: int, done: int) -> Match | None:
     before = text[digit - 1] if digit > done else ""
     if before.isascii() and before.isalpha():
         return _iban(text, digit, done)
-    left = text[digit - 1] if digit else ""
-    return (
-        (_card(text, digit, left) or _ssn(text, digit, left) or _ip(text, digit, left)) if left not in "+(" or not left else None
-    ) or _phone(text, digit, done)
+    if before != "+":
+        found = _card(text, digit) or _ssn(text, digit) or _ip(text, digit)
+        if found is not None:
+            return found
+    return _phone(text, digit, done)
 
 
 def _foreign(text: str, digit: int, done: int) -> Match | None:
@@ -231,7 +237,11 @@ def _foreign(text: str, digit: int, done: int) -> Match | None:
     turned = "".join(str(unicodedata.digit(each)) if each.isdigit() else each for each in part)
     head = text[max(0, digit - _REACH) : digit]
     found = _phone(head + turned, len(head), len(head) - min(len(head), digit - done))
-    return None if found is None else found._replace(start=found.start + digit - len(head), end=found.end + digit - len(head))
+    return (
+        None
+        if found is None
+        else found._replace(start=found.start + digit - len(head), end=found.end + digit - len(head))
+    )
 
 
 def _glued(character: str) -> bool:
@@ -275,13 +285,13 @@ _BRANDS: Final = re.compile(
 """Visa, Mastercard, American Express, Diners, Discover, JCB, UnionPay, Maestro, Mir, RuPay, Troy, BC."""
 
 
-def _card(text: str, digit: int, left: str) -> Match | None:
+def _card(text: str, digit: int) -> Match | None:
     """Payment cards (ISO/IEC 7812): the issuer's first digits and length, and the check digit."""
     found = _CARD.match(text, digit)
     if found is None or not _free(text, digit) or not _over(text, found.end()):
         return None
     digits = "".join(filter(str.isdigit, found.group()))
-    if _BRANDS.fullmatch(digits) is None or not luhn(digits) or len(set(digits[6:])) < 2:
+    if _BRANDS.fullmatch(digits) is None or not luhn(digits) or not digits[6:-1].strip("0"):
         return None
     return Match(digit, found.end(), "CREDIT_CARD", CHECK, 0.95)
 
@@ -291,9 +301,7 @@ _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 def luhn(digits: str) -> bool:
     """The check digit of ISO/IEC 7812-1."""
-    return (
-        sum(map(int, digits[-1::-2])) + sum(_DOUBLED[int(each)] for each in digits[-2::-2])
-    ) % 10 == 0
+    return (sum(map(int, digits[-1::-2])) + sum(_DOUBLED[int(each)] for each in digits[-2::-2])) % 10 == 0
 
 
 IBANS: Final = {
@@ -334,10 +342,10 @@ def _iban(text: str, digit: int, done: int) -> Match | None:
 
 
 _SSN: Final = re.compile(r"(\d{3})([- ]?)(\d{2})\2(\d{4})(?!\d|[- ]\d)")
-_SSN_SAID: Final = re.compile(r"(?:\bssns?\b|\bsocial\b|\bsecurity\b|\bitin\b|\btin\b)", re.IGNORECASE)
+_SSN_SAID: Final = re.compile(r"(?<![a-z])(?:ssns?|social|security|itin|tin)(?![a-z])", re.IGNORECASE)
 
 
-def _ssn(text: str, digit: int, left: str) -> Match | None:
+def _ssn(text: str, digit: int) -> Match | None:
     """Social security numbers of the USA, in the ranges that are given out."""
     found = _SSN.match(text, digit)
     if found is None or not _free(text, digit) or not _over(text, found.end()):
@@ -361,17 +369,17 @@ _NET: Final = frozenset(
     " firewall http https ftp curl traceroute route ban banned blocked nat egress ingress".split()
 )
 _NUMBERED: Final = frozenset(
-    "v ver version versions versión versione version wersja версия release releases build builds firmware upgrade upgraded"
+    "ver version versions versión versione version wersja версия release releases build builds firmware upgrade upgraded"
     " update updated chrome firefox safari edge driver section heading chapter article paragraph oid ec dewey shelf assembly"
     " kernel bios revision rev sdk api patch tag hotfix package level rule clause".split()
 )
-_LETTERS: Final = re.compile(r"[^\W\d_]+")
+_LETTERS: Final = re.compile(r"[a-z\u00e0-\u024f\u0430-\u045f]+")
 
 
-def _ip(text: str, digit: int, left: str) -> Match | None:
+def _ip(text: str, digit: int) -> Match | None:
     """IPv4 addresses (dotted, RFC 6943 3.1.1: no leading zeros) that may be a person's: not loopback, not a mask."""
     found = _IP.match(text, digit)
-    if found is None or not _free(text, digit) and left != "/" and left != "@":
+    if found is None or not (_free(text, digit) or text[digit - 1] in "/@"):
         return None
     parts = found.groups()
     if any((len(part) > 1 and part[0] == "0") or int(part) > 255 for part in parts) or parts[0] in ("0", "127", "255"):
@@ -392,10 +400,10 @@ def _ip(text: str, digit: int, left: str) -> Match | None:
     return Match(digit, end, "IP", CHECK, 0.9 if told or not short else 0.7)
 
 
-_GROUPS: Final = re.compile(r"\d+")
 _SPACES: Final = " \u00a0\u202f\u2009"
 _STRETCH: Final = re.compile(rf"\d{{1,15}}(?:[{_SEPARATORS}]{{1,3}}\+?\d{{1,13}}){{0,7}}")
 _EXTENSION: Final = re.compile(r"x\d{1,6}(?!\w)")
+_BRACKET: Final = re.compile(r"\([^()]*\)")
 _TRUNK: Final = "(0)"
 
 
@@ -414,12 +422,15 @@ def _phone(text: str, digit: int, done: int) -> Match | None:
     stretch = _STRETCH.match(text, digit, digit + 36)
     if stretch is None:
         return None
-    groups = [(each.start(), each.end()) for each in _GROUPS.finditer(text, digit, stretch.end())]
+    groups = [(each.start(), each.end()) for each in _DIGITS.finditer(text, digit, stretch.end())]
     told: int | None = None
     best: Match | None = None
     for last in range(len(groups), 0, -1):
         end = groups[last - 1][1]
         within = text[start:end]
+        begin = start
+        if within[0] == "(" and _BRACKET.match(within) is None:
+            begin, within = start + 1, within[1:]  # it stands around all of it
         digits = "".join(filter(str.isdigit, within))
         if len(digits) < 7:
             break
@@ -427,7 +438,7 @@ def _phone(text: str, digit: int, done: int) -> Match | None:
         if follows:
             if not any(each in _SPACES for each in follows) or follows.strip(_SPACES) == "-":
                 continue
-            if groups[last][1] - groups[last][0] == 2 and all(stop - begin == 2 for begin, stop in groups[:last]):
+            if groups[last][1] - groups[last][0] == 2 and all(stop - first == 2 for first, stop in groups[:last]):
                 continue  # a row of numbers of two digits, which goes on
         elif not _over(text, end):
             extension = _EXTENSION.match(text, end)
@@ -435,27 +446,23 @@ def _phone(text: str, digit: int, done: int) -> Match | None:
                 continue
             end = extension.end()
         if within.count("(") != within.count(")") or len(digits) > 16:
-            if not (start < digit and text[start] == "(" and ")" not in within):
-                continue
-            # A bracket around more than the number, or around all of it.
-            start = digit if not plus else digit - 1
-            within = text[start:end]
+            continue
         if plus:
             whole = _without_trunk(within, digits)
             if phone.international(whole):
-                return Match(start, end, "PHONE", CHECK, 0.95)
+                return Match(begin, end, "PHONE", CHECK, 0.95)
             continue
         if told is None:
             told = phone.cue(text[max(0, start - _BEFORE) : start])
-        sizes = [stop - begin for begin, stop in groups[:last]]
+        sizes = [stop - first for first, stop in groups[:last]]
         if digits.startswith("00") and (len(sizes) > 2 or told > 0) and told >= 0:
             if phone.international(_without_trunk(within, digits)[2:]):
-                return Match(start, end, "PHONE", CHECK, 0.9)
+                return Match(begin, end, "PHONE", CHECK, 0.9)
             continue
         between = "".join(each for each in within if not each.isdigit())
         sure = phone.national(digits, sizes, between, "(" in within, told)
         if sure and (best is None or sure > best.confidence):
-            best = Match(start, end, "PHONE", CHECK, sure)
+            best = Match(begin, end, "PHONE", CHECK, sure)
     return best
 
 
