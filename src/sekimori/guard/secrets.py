@@ -116,10 +116,11 @@ class Keys:
             place = places.next(done)
             while place >= 0:
                 form = _FORMS.match(text, place, place + _HEAD)
-                stops = _RUN.match(text, place, place + _HEAD)
-                assert stops is not None
-                if stops.end() == length and length - place < _HEAD and not ended:
-                    open_from = min(open_from, place)
+                if not ended and length - place < _HEAD:
+                    stops = _RUN.match(text, place)
+                    assert stops is not None
+                    if stops.end() == length:
+                        open_from = min(open_from, place)
                 if place >= open_from:
                     break
                 if form is not None and _issued(text, form):
