@@ -119,7 +119,7 @@ class Growing:
         final: list[Match] = []
         if told or self._pending:
             self._pending += told
-            final = joined(self._pending)
+            final = list(joined(self._pending))  # of one match it is the list itself, which is needed below
             while final and final[-1].end > settled:
                 # It may yet grow together with a match of a detector that has not settled so far.
                 settled = min(settled, final.pop().start)
