@@ -18,9 +18,12 @@ LAYERS: list[set[str]] = [
     {
         "dialects",
         "policy",
+        "guard.length",
+        "guard.output",
         "guard.screen",
         "guard.spans",
         "guard.stream",
+        "guard.toxic",
         "guard.unescape",
         "upstream.catalog",
         "upstream.entries",
