@@ -7,6 +7,7 @@ from typing import Any
 
 from fuzz._asks import unique, worded
 from sekimori.dialects import gemini
+from sekimori.dialects.gemini_stream import Elements
 from sekimori.errors import Refused, Upstream
 from sekimori.terms import Named, Operation
 
@@ -71,11 +72,12 @@ def _without_models(value: Any) -> Any:
 def _stream(stream: bytes, step: int, array: bool) -> None:
     results = []
     for pieces in ([stream], [stream[at : at + step] for at in range(0, len(stream), step)]):
-        one = gemini.Stream()
-        one.array = array
+        one, elements = gemini.Stream(), Elements()
         try:
             released = b"".join([one.feed(piece) for piece in pieces])
             one.end(delimited=True)
+            if one.complete and array:
+                released, one.final = elements.feed(released), elements.end(one.final)
         except Upstream as failed:
             results.append(failed.reason)
             continue

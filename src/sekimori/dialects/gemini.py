@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 
 from sekimori.dialects.fields_gemini import FILE, FOLDED, MODALITIES, SPELLED, TOOL_TYPES, folded
 from sekimori.dialects.found import MOST_TOKENS, Found, Path, read_schema, spell, wrong
-from sekimori.dialects.gemini_stream import Stream
+from sekimori.dialects.gemini_stream import BETWEEN, CLOSE, Stream
 from sekimori.dialects.glance import ABSENT, empty, first, glance, small
 from sekimori.dialects.openai import ReplyFacts
 from sekimori.dialects.strict import read_object
@@ -352,7 +352,8 @@ def refusal(refused: Refusal, request_id: str | None = None) -> tuple[int, Heade
 
 def stream_error(refused: Refusal, array: bool = False) -> bytes:
     """The event that ends a stream which cannot go on, or the last element of an array: the SDK raises on it."""
-    return _encode(_error(refused)) + b"\n]" if array else b"data: " + _encode(_error(refused)) + b"\n\n"
+    error = _encode(_error(refused))
+    return BETWEEN + error + CLOSE if array else b"data: " + error + b"\n\n"
 
 
 def _error(refused: Refusal) -> dict[str, Any]:

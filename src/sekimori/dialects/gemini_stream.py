@@ -4,8 +4,8 @@ No event says that it is the last. So the newest is always held back: the next o
 the body ends waits for the record. The answer is whole where a reason to finish was told and the body was not cut:
 some models tell one in every chunk, so neither shows it alone.
 
-A caller who did not ask for server-sent events is given the same chunks as elements of one JSON array, each by its own
-bytes; what stands around them in the events (names, comments, line ends) is not handed on.
+A caller who did not ask for server-sent events is given the same chunks as elements of one JSON array (`Elements`),
+each by its own bytes; what stands around them in the events (names, comments, line ends) is not handed on.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sekimori.dialects.glance import ABSENT, FAILURES, SMALL, empty, glance, small
+from sekimori.dialects.sse import Cutter
 from sekimori.dialects.sse import fields as event_fields
 from sekimori.dialects.stream import ERROR, HELD_LIMIT, HIDE, RELEASE, EventStream, truncated
 from sekimori.dialects.words import ErrorEvent, failure
@@ -86,7 +87,7 @@ class Stream(EventStream):
         if not (delimited and self._finished and self.started):
             raise truncated()
         self.complete = True
-        self.final = b"".join(released) + self._held + (CLOSE if self.array else b"")
+        self.final = b"".join(released) + self._held
 
     def _is_chunk(self, rest: bytes) -> bool:
         _, data = event_fields(rest)
@@ -101,14 +102,9 @@ class Stream(EventStream):
             self._keep(event)
         elif done == RELEASE:
             self._aside = 0
-            if self.array:
-                _, data = event_fields(event)
-                released.append(self._held + BETWEEN if self._held else OPEN)
-                self._held = data or b""
-            else:
-                released.append(self._held)
-                self._held = self._before + event
-                self._before = b""
+            released.append(self._held)
+            self._held = self._before + event
+            self._before = b""
         return done
 
     def _keep(self, data: bytes) -> None:
@@ -116,8 +112,6 @@ class Stream(EventStream):
         self._aside += len(data)
         if self._aside > HELD_LIMIT:
             raise Upstream("upstream_malformed", "The provider's stream does not come to its next event.")
-        if self.array:
-            return
         if self.started:
             self._held += data
         else:
@@ -133,8 +127,6 @@ class Stream(EventStream):
             return HIDE
         chunk = glance(_CHUNK, data)
         if chunk is None:
-            if self.array:
-                raise Upstream("upstream_malformed", "The provider's stream has an event that is no JSON object.")
             return self._strange()
         if not empty(chunk.error):
             self.error = _error_of(small(chunk.error))
@@ -145,6 +137,36 @@ class Stream(EventStream):
         if not self._finished:
             self._finished = _finishes(chunk, data)
         return RELEASE
+
+
+class Elements:
+    """The events of a stream as elements of one JSON array."""
+
+    __slots__ = ("_between", "_cutter")
+
+    def __init__(self) -> None:
+        self._cutter = Cutter()
+        self._between = OPEN
+
+    def feed(self, events: bytes) -> bytes:
+        """Whole events as elements. Raises Upstream `upstream_malformed` where one is no JSON object."""
+        return b"".join(self._element(event) for event in self._cutter.cut(events))
+
+    def end(self, events: bytes) -> bytes:
+        """The last events, and the end of the array."""
+        elements = self.feed(events)
+        if self._cutter.tail:  # an event that only lacks its blank line
+            elements += self._element(bytes(self._cutter.tail))
+        return elements + CLOSE
+
+    def _element(self, event: bytes) -> bytes:
+        _, data = event_fields(event)
+        if data is None:
+            return b""
+        if glance(_CHUNK, data) is None:  # it would break the array
+            raise Upstream("upstream_malformed", "The provider's stream has an event that is no JSON object.")
+        between, self._between = self._between, BETWEEN
+        return between + data
 
 
 def _finishes(chunk: _Chunk, data: bytes) -> bool:

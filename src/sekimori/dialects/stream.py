@@ -50,7 +50,6 @@ class EventStream:
         "_bound",
         "_cutter",
         "_last",
-        "array",
         "complete",
         "error",
         "final",
@@ -62,8 +61,6 @@ class EventStream:
 
     def __init__(self, hide_usage: bool = False) -> None:
         self.hide_usage = hide_usage
-        self.array = False
-        """The caller takes the events as elements of one JSON array (Gemini dialect)."""
         self.started = False
         """An event of the answer has come; comments and pings are none."""
         self.complete = False

@@ -108,12 +108,11 @@ class Recording:
     def reserved(self, reservation: Reservation) -> None:
         self._reservation = reservation
 
-    def screened(self, ask: Ask, verdict: Verdict) -> Ask:
+    def screened(self, verdict: Verdict) -> None:
         """The verdict on the input; a block is refused here."""
         self._input = verdict
         if not verdict.allowed:
             raise blocked(verdict)
-        return ask
 
     async def decided(self, grant: Grant, route: Route, beside: str = "") -> Leg:
         """Make the next hop's `Decided` durable, and with it the end of what yielded to it. `beside` says why nothing
@@ -173,10 +172,9 @@ class Recording:
         leg.first_byte = self._books.clock.monotonic()
         return leg.answer
 
-    async def begin(self, leg: Leg) -> None:
+    async def _begin(self) -> None:
         """Send the status line and headers of a stream."""
         await self._reply.start(200, [(b"content-type", self._door.stream_type), *self._headers()])
-        self._next_progress = leg.began + PROGRESS_S
 
     async def release(self, leg: Leg, piece: bytes, verdict: Verdict) -> None:
         """Hand a screened piece of a stream to the caller; waits while he takes less than comes."""
@@ -184,10 +182,14 @@ class Recording:
         if not verdict.allowed:
             raise blocked(verdict)
         if piece:
+            # Not before: what is refused until then is refused by its own status.
+            if not self._reply.started:
+                await self._begin()
             await self._reply.write(piece)
             leg.released += len(piece)
         now = self._books.clock.monotonic()
-        if now >= self._next_progress:
+        due = self._next_progress or leg.began + PROGRESS_S
+        if now >= due:
             self._next_progress = now + PROGRESS_S
             payload = entries.Progress(ms=round((now - leg.began) * 1000), released_bytes=leg.released)
             await self._books.ledger.write(self._draft(payload, entries.AGENT_EXECUTION, leg))
@@ -275,6 +277,8 @@ class Recording:
         if refusal is None:
             assert self._leg is not None
             assert self._leg.final is not None
+            if self._leg.answer.stream is not None and not reply.started:
+                await self._begin()
             if reply.started:
                 await reply.finish(self._leg.final)
             else:

@@ -23,7 +23,7 @@ from sekimori.gateway.hedge import first_heard, may_hedge
 from sekimori.gateway.hops import Hops
 from sekimori.gateway.leg import Leg
 from sekimori.gateway.record import Books, Recording
-from sekimori.guard.screen import screen_input, screen_output
+from sekimori.guard.screen import Guards, Screen, screen_input
 from sekimori.http.server import Reply, Request
 from sekimori.identity.authenticate import KeyIndex, authenticate
 from sekimori.meter.budget import Budget
@@ -43,6 +43,7 @@ class Gateway(Struct, frozen=True):
     books: Books
     health: Health
     hedges: Hedges
+    guards: Guards
     draw: Callable[[], float] = random.random
     """A number from [0, 1): which of several equals a call tries first."""
 
@@ -61,7 +62,8 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
         if ask.objects:
             # Behind the reservation: a look-up may read a disk, so only as many are under way as may be.
             grant = await owned(at, grant, ask)
-        ask = record.screened(*screen_input(grant, ask))
+        ask, verdict, screen = await screen_input(at.guards, at.books.snapshot().guard(principal), grant, ask)
+        record.screened(verdict)
         with Hops(at.health, grant, ask, at.books.clock.monotonic, at.draw) as hops:
             for first_seen in hops:
                 hop = authorised(at, grant, ask, hops, record, first_seen)
@@ -73,7 +75,7 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
                 else:
                     await at.providers.open(leg.grant, leg.route, ask, leg.answer)
                 if not hops.failed(leg.route, record.answered(leg)):
-                    return await release(leg, record)
+                    return await release(leg, screen, record)
                 # Nothing is released yet, and the policy may let another key try.
             raise record.exhausted()
 
@@ -134,17 +136,16 @@ def authorised(
     return (leave, hop) if record.has_room(leave, hop, beside=beside is not None) else None
 
 
-async def release(leg: Leg, record: Recording) -> None:
+async def release(leg: Leg, screen: Screen, record: Recording) -> None:
     """Screen and hand on what came back, all but its last bytes: those wait in `record` for `Settled`."""
-    leave, answer = leg.grant, leg.answer
+    answer = leg.answer
     if answer.refusal is not None:
         raise answer.refusal
     stream = answer.stream
     if stream is None:
-        record.hold(leg, *screen_output(leave, answer.body))
+        record.hold(leg, *await screen.reply(answer.body))
         return
-    await record.begin(leg)
-    await record.release(leg, *screen_output(leave, answer.first))
+    await record.release(leg, *screen.feed(answer.first))
     while not stream.complete:
-        await record.release(leg, *screen_output(leave, await answer.piece()))
-    record.hold(leg, *screen_output(leave, stream.final))
+        await record.release(leg, *screen.feed(await answer.piece()))
+    record.hold(leg, *screen.end(stream.final))

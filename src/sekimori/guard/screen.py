@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol, TypeVar
 import msgspec
 from msgspec import Struct, structs
 
+from sekimori.dialects.gemini_stream import Elements
 from sekimori.dialects.texts import Source, Text, Texts, edited, edited_within, texts_of, texts_within
 from sekimori.errors import Upstream
 from sekimori.guard.examine import Examined, Tools, examine_input, output_checks, output_spans
@@ -141,7 +142,7 @@ async def _judged(judges: Judges, policy: Guarded, examined: Examined) -> None:
 class Screen:
     """Judges the reply of one call: `reply` a plain one; or `feed` a stream's events, then `end`."""
 
-    __slots__ = ("_ask", "_bytes", "_guards", "_media", "_policy", "_spans", "_stream", "_tenant")
+    __slots__ = ("_ask", "_bytes", "_elements", "_guards", "_media", "_policy", "_spans", "_stream", "_tenant")
 
     def __init__(self, guards: Guards, policy: Guarded, grant: Grant, ask: Ask, masks: Masks) -> None:
         self._guards = guards
@@ -150,6 +151,7 @@ class Screen:
         self._ask = ask
         self._spans = output_spans(guards.tools, policy.output, masks)
         self._stream = StreamScreen(ask.dialect, ask.operation, self._spans, hold=policy.stream == "hold-all")
+        self._elements = Elements() if ask.array else None
         self._bytes = 0
         self._media = 0
 
@@ -179,24 +181,23 @@ class Screen:
 
     def feed(self, events: bytes) -> tuple[bytes, Verdict]:
         """What of a stream may be released now."""
-        if not (self._spans.masking or self._spans.watching):
-            return events, _RUNNING
-        self._bytes += len(events)
-        try:
-            return self._stream.feed(events), _RUNNING
-        except (Blocked, Tripped) as ended:
-            return b"", self._ended(ended)
+        if self._spans.masking or self._spans.watching:
+            self._bytes += len(events)
+            try:
+                events = self._stream.feed(events)
+            except (Blocked, Tripped) as ended:
+                return b"", self._ended(ended)
+        return events if self._elements is None else self._elements.feed(events), _RUNNING
 
     def end(self, events: bytes) -> tuple[bytes, Verdict]:
         """What is left of a stream, with its last events."""
-        if not (self._spans.masking or self._spans.watching):
-            return events, self._said("")
-        self._bytes += len(events)
-        try:
-            released = self._stream.end(events)
-        except (Blocked, Tripped) as ended:
-            return b"", self._ended(ended)
-        return released, self._said("")
+        if self._spans.masking or self._spans.watching:
+            self._bytes += len(events)
+            try:
+                events = self._stream.end(events)
+            except (Blocked, Tripped) as ended:
+                return b"", self._ended(ended)
+        return events if self._elements is None else self._elements.end(events), self._said("")
 
     def _ended(self, ended: Blocked | Tripped) -> Verdict:
         return self._said(ended.match.check) if isinstance(ended, Blocked) else self._said(ended.check, ended.check)

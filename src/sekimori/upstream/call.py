@@ -199,7 +199,6 @@ class Providers:
             return
         answer.frames = Frames() if _media_type(response) == MEDIA_TYPE else None
         answer.stream = stream = speech.Stream(hide_usage=not ask.wants_usage_event)
-        stream.array = ask.array
         while not (stream.started or stream.complete):
             answer.first += await answer.piece()
 
