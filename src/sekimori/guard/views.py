@@ -24,6 +24,8 @@ BUDGET: Final = 64 * 1024
 """Characters of all views of one text."""
 DEEP: Final = 3
 """Decodings of a decoding."""
+LONGEST: Final = 256 * 1024
+"""Characters of a text that are looked at for what is encoded."""
 FEWEST: Final = 8
 """Characters below which a decoded piece says nothing."""
 
@@ -49,14 +51,13 @@ _BASE32: Final = re.compile(r"[A-Z2-7]{24,}={0,6}")
 _BINARY: Final = re.compile(r"(?:[01]{8}[\s,]{0,2}){6,}")
 _MORSE: Final = re.compile(r"(?:[.\-·–−]{1,5}(?:[ \n]+|\s*[/|]\s*)){8,}[.\-·–−]{1,5}")
 _ESCAPE: Final = re.compile(r"\\u\{?([0-9a-fA-F]{4,6})\}?|\\x([0-9a-fA-F]{2})|\\([0-7]{3})|\\([nrt\"/])")
-_COMMENT: Final = re.compile(r"<!--(.{4,4000}?)-->|/\*(.{4,4000}?)\*/", re.DOTALL)
 _CONCEALED: Final = re.compile(
-    r"<(?:(\w+)[^<>]{0,400}(?:display:\s*none|visibility:\s*hidden|font-size:\s*0|opacity:\s*0(?![.\d])|color:\s*"
-    r"(?:white|transparent|#fff(?:fff)?)\b|\bhidden\b)[^<>]{0,400}|(template|noscript)\b[^<>]{0,200})>(.{4,4000}?)</",
+    r"<(?:(\w{1,20})[^<>]{0,400}(?:display:\s*none|visibility:\s*hidden|font-size:\s*0|opacity:\s*0(?![.\d])|color:\s*"
+    r"(?:white|transparent|#fff(?:fff)?)\b|\bhidden\b)[^<>]{0,400}|(template|noscript)\b[^<>]{0,200})>([^<]{4,2000})",
     re.DOTALL | re.IGNORECASE,
 )
 _ATTRIBUTE: Final = re.compile(
-    r"\b(?:alt|title|aria-label|content|placeholder|data-[a-z-]+)\s*=\s*(?:\"([^\"]{8,2000})\"|'([^']{8,2000})')", re.IGNORECASE
+    r"\b(?:alt|title|aria-label|content|placeholder|data-[a-z-]+)\s*=\s*(?:\"([^\"]{8,1000})\"|'([^']{8,1000})')", re.IGNORECASE
 )
 _TAG: Final = re.compile(r"<[^<>]{1,2000}>")
 _SPACED: Final = re.compile(r"(?<!\w)(?:[^\W_](?:[ \t]{1,3}|[._*|·•~/+-]{1,2}|[ ][-._*|/][ ])){5,}[^\W_](?!\w)")
@@ -112,9 +113,10 @@ def _gates() -> Any:
 def views_of(text: str) -> Views:
     """What a text reads as, decoded. Beside it the text itself is read; it is no view."""
     views: list[View] = []
-    seen = {text}
     left = BUDGET
-    unread = 0
+    unread = max(0, len(text) - LONGEST)
+    text = text[:LONGEST]
+    seen = {text}
     todo: list[tuple[str, str, int]] = [("", text, 0)]
     while todo:
         name, said, deep = todo.pop(0)
@@ -252,7 +254,7 @@ def _escapes(text: str) -> Iterator[str]:
 
 
 def _html(text: str) -> Iterator[str]:
-    hidden = [one or other for one, other in _COMMENT.findall(text)]
+    hidden = [*_between(text, "<!--", "-->"), *_between(text, "/*", "*/")]
     hidden += [_TAG.sub(" ", said) for _, _, said in _CONCEALED.findall(text)]
     hidden += [one or other for one, other in _ATTRIBUTE.findall(text)]
     kept = [said.strip() for said in hidden if _plausible(said.strip()) is not None]
@@ -262,6 +264,17 @@ def _html(text: str) -> Iterator[str]:
         bare = _TAG.sub("", text)
         if bare != text:
             yield bare
+
+
+def _between(text: str, begin: str, end: str) -> Iterator[str]:
+    at = text.find(begin)
+    while at >= 0:
+        close = text.find(end, at + len(begin))
+        if close < 0:
+            yield text[at + len(begin) :]  # a comment that is not closed runs to the end
+            return
+        yield text[at + len(begin) : close]
+        at = text.find(begin, close)
 
 
 def _spaced(text: str) -> Iterator[str]:
