@@ -31,24 +31,8 @@ class Page(HTMLParser):
     """What a browser would make of a text: elements that run, attributes that run or fetch."""
 
     RUN = frozenset(
-        [
-            "script",
-            "iframe",
-            "frame",
-            "object",
-            "embed",
-            "applet",
-            "svg",
-            "math",
-            "base",
-            "meta",
-            "link",
-            "form",
-            "input",
-            "button",
-            "style",
-            "template",
-        ]
+        {"script", "iframe", "frame", "object", "embed", "applet", "svg", "math", "base", "meta", "link", "form"}
+        | {"input", "button", "style", "template"}
     )
 
     def __init__(self, text: str) -> None:
@@ -382,8 +366,9 @@ def test_plain_text_passes_a_terminal(text: str) -> None:
 PIECES = st.one_of(
     st.sampled_from(
         [
-            "<", ">", "</", "<a", "<img", "<script", "<b", "<y", " src=", " href=", " onerror=", "=", '"', "'", "/", " ",
-            "\n", "\n\n", "![", "[", "](", "]:", "][", "]", "(", ")", "!", "`", "\\", "https://evil.example/",
+            "<", ">", "</", "<a", "<img", "<script", "<b", "<y", " src=", " href=", " onerror=", "=", '"', "'", "/",
+            " ", "\n", "\n\n", "![", "[", "](", "]:", "][", "]", "(", ")", "!", "`", "\\",
+            "https://evil.example/",
             "//evil.example/", "https://docs.example/", "javascript:", "x", "x.png", "<!--", "-->", "&#58;", "> ", "- ",
             "[x]: https://evil.example/a", "![x]", "![a](https://evil.example/a)", "<img src=//evil.example/a>", "www.",
             "http", "\x1b", "\x1b[", "\x1b]", "\x07", "\r", "\\\x9b", "31m",
@@ -434,7 +419,7 @@ def test_no_markdown_that_is_released_fetches_from_elsewhere(text: str) -> None:
 
 @pytest.mark.parametrize("consumer", ["html", "markdown", "terminal"])
 @pytest.mark.parametrize(
-    "unit", ["<a", "<a b='", "![", "](", "<a =", "!x", "]:", "](<", "\x1b[", "\x1b]", "http:", "![`](", "<a b=c ", "!["]
+    "unit", ["<a", "<a b='", "![", "](", "<a =", "!x", "]:", "](<", "\x1b[", "\x1b]", "http:", "![`](", "<a b=c "]
 )
 def test_a_text_without_end_is_settled_all_but_its_bound(consumer: str, unit: str) -> None:
     text = unit * (40_000 // len(unit))

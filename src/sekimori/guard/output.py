@@ -154,7 +154,8 @@ _MARKDOWN_CUT: Final = re.compile(r"(?:</?|[!\]]|[hH](?:[tT](?:[tT](?:[pP][sS]?)
 _NEXT: Final = re.compile(r"</?[a-zA-Z]")
 _NAME: Final = re.compile(r"</?([a-zA-Z][^\t\n\f\r />]*)")
 _ATTRIBUTE: Final = re.compile(
-    rf"[\t\n\f\r /]*+(?:(>)|(=?[^\t\n\f\r />=]*+)(?:{_S}*+(=){_S}*+(?:\"([^\"]*+)\"|'([^']*+)'|([^\t\n\f\r >\"'][^\t\n\f\r >]*+)|(?=>))"
+    rf"[\t\n\f\r /]*+(?:(>)|(=?[^\t\n\f\r />=]*+)(?:{_S}*+(=){_S}*+"
+    rf"(?:\"([^\"]*+)\"|'([^']*+)'|([^\t\n\f\r >\"'][^\t\n\f\r >]*+)|(?=>))"
     rf"|(?!{_S}*+=)))"
 )
 _LOADS: Final = frozenset(
@@ -194,7 +195,9 @@ _INLINE: Final = re.compile(
     r"\([\s>]{0,64}(?:<([^<>\n]{0,2048})>|([^\s<>()\\]{0,2048}))"
     r"(?:\s{1,16}(?:\"[^\"\\\n]{0,512}\"|'[^'\\\n]{0,512}'|\([^()\\\n]{0,512}\)))?\s{0,16}\)"
 )
-_TARGET: Final = re.compile(r"[\s>]{0,64}(<[^<>\n]{0,2048}|[^\s<>]{0,2048})")
+_TARGET: Final = re.compile(r"[\s>]{0,64}(<[^<>\n]{0,2048}|[^\s<>\]]{0,2048})")
+_UNREAD: Final = "?unread"
+"""Stands for the rest of an address that is not read to its end: it has room for something."""
 _ESCAPED: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
 _BLANK: Final = re.compile(r"\n[ \t\r>]*\n")
 _PARENTHESIS: Final = re.compile(r"\\.|[()]")
@@ -430,7 +433,7 @@ class _Markup:
         return self._nested(text, begin, ended, ahead)
 
     def _nested(self, text: str, begin: int, ended: bool, ahead: _Ahead) -> Match | int | None:
-        """An image whose text holds more than text: wherever an address in its paragraph leads, it may be the image's."""
+        """An image whose text holds more than text: wherever its paragraph leads, the image may lead."""
         blank = ahead.blank(begin)
         external = ahead.external(begin)
         if external < min(blank, begin + ALT):
@@ -508,9 +511,12 @@ def _read(text: str, at: int, ended: bool) -> tuple[str, int] | None:
     for place in _PARENTHESIS.finditer(written):
         if place.group() in "()":
             depth += 1 if place.group() == "(" else -1
-            if depth < 0 or depth > 32:  # no reader follows more
+            if depth < 0:
                 return _plain(written[: place.start()]), target.start(1) + place.start()
-    return _plain(written), end
+            if depth > 8:
+                return _plain(written[: place.start()]) + _UNREAD, end
+    # Some readers take a `]` for a part of the address.
+    return _plain(written) + (_UNREAD if text.startswith("]", end) else ""), end
 
 
 def _escaped(text: str, begin: int, end: int, finding: _Finding, element: str) -> Match:
