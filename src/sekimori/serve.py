@@ -29,6 +29,10 @@ from sekimori.gateway.listen import Listener
 from sekimori.gateway.record import Books, Clock
 from sekimori.gateway.refusals import Refusals
 from sekimori.gateway.walk import Gateway
+from sekimori.guard.judge import LocalJudges
+from sekimori.guard.load import load_tools
+from sekimori.guard.pool import InferencePool
+from sekimori.guard.screen import Guards
 from sekimori.http.client import Deadlines, Pool
 from sekimori.http.limits import Limits
 from sekimori.http.server import Server

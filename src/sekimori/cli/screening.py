@@ -39,7 +39,7 @@ def screen(
         A file with one Guard document [default: what holds for an agent without one].
     """
     from sekimori.guard.load import load_tools
-    from sekimori.guard.screen import screen_text
+    from sekimori.guard.screen import screen_text, told
 
     guarded = DEFAULT if policy is None else _guarded(policy)
     tools, key, passed = load_tools(), os.urandom(32), True
@@ -50,35 +50,8 @@ def screen(
                 tools, guarded, text, direction=direction, source=wrote, mask_key=key, monotonic=time.monotonic
             )
             passed = passed and verdict.allowed
-            show.json_line({"id": id, **verdict_line(becomes, verdict)})
+            show.json_line({"id": id, **told(becomes, verdict)})
     return 0 if passed else 1
-
-
-def verdict_line(text: str, verdict: Any) -> dict[str, Any]:
-    """A verdict as people and programs are shown it."""
-    told: dict[str, Any] = {"allowed": verdict.allowed, "action": verdict.action, "text": text}
-    told["checks"] = [
-        {
-            "name": check.name,
-            "passed": check.passed,
-            "confidence": check.confidence,
-            "score": check.score,
-            "status": check.status,
-            "mode": check.mode,
-            "findings": [
-                {"type": finding.type, "start": finding.start, "end": finding.end, "count": finding.count}
-                for finding in check.findings
-            ],
-            **({"reason": check.reason} if check.reason else {}),
-            **({"unread": check.unread} if check.unread else {}),
-        }
-        for check in verdict.checks
-    ]
-    told |= {"latency_ms": verdict.latency_ms, "model": verdict.model}
-    if not verdict.allowed:
-        told |= {"reason": verdict.reason, "confidence": verdict.confidence}
-        told["details"] = next((check.reason for check in verdict.checks if verdict.reason.startswith(check.name)), "")
-    return told
 
 
 def _read(line: bytes, number: int, source: Source) -> tuple[Any, str, Source]:

@@ -13,6 +13,8 @@ from sekimori.gateway import azure
 from sekimori.gateway import gemini as google
 from sekimori.gateway.doors import MODELS, dialect_of, door_of, no_door, refuse
 from sekimori.gateway.refusals import Asked
+from sekimori.gateway.screening import PATH as SCREEN
+from sekimori.gateway.screening import screened
 from sekimori.gateway.walk import Gateway, walk
 from sekimori.http.server import Reply, Request
 from sekimori.identity.authenticate import NOT_VALID, SHOWN_ONCE, authenticate
@@ -38,7 +40,7 @@ class Listener:
     async def __call__(self, request: Request, reply: Reply) -> None:
         door = door_of(request.path, request.query, request.method)
         if door is None:
-            await self._read_only(request, reply)
+            await self._aside(request, reply)
         elif request.method not in door.methods:
             wrong = _wrong_method(" or ".join(door.methods))
             await reply.send(*refuse(door.dialect, wrong, [(b"allow", ", ".join(door.methods).encode())]))
@@ -53,7 +55,7 @@ class Listener:
         self._at.books.metrics.stranger(refusal.reason)
         return refuse(dialect_of(target), refusal, [])
 
-    async def _read_only(self, request: Request, reply: Reply) -> None:
+    async def _aside(self, request: Request, reply: Reply) -> None:
         path = request.path
         if path.startswith(azure.ROOT):
             path, _ = azure.translated(path, request.query)
@@ -67,6 +69,8 @@ class Listener:
         if path in HEALTH:
             well = path == "/healthz" or self.ready
             await reply.send(200 if well else 503, [JSON], b'{"status":"ok"}' if well else b'{"status":"unavailable"}')
+        elif path == SCREEN:
+            await self._screen(request, reply)
         elif path in (MODELS, google.MODELS):
             await self._models(dialect, request, reply, "")
         elif path.startswith(MODELS + "/"):
@@ -92,6 +96,20 @@ class Listener:
                 body = VOICE[dialect].models_page(offered(snapshot, principal, dialect))
         except Refusal as refusal:
             await self._stranger(dialect, "models", refusal, reply, principal)
+            return
+        await reply.send(200, [JSON], body)
+
+    async def _screen(self, request: Request, reply: Reply) -> None:
+        """A verdict on a text, for agents that would know it before they call."""
+        if request.method != "POST":
+            await reply.send(*refuse("openai", _wrong_method("POST"), [(b"allow", b"POST")]))
+            return
+        principal: Principal | None = None
+        try:
+            principal = authenticate(request.headers, request.query, self._at.index, self._at.books.clock.now_ms())
+            body = await screened(self._at, principal, await request.body())
+        except Refusal as refusal:
+            await self._stranger("openai", "screen", refusal, reply, principal)
             return
         await reply.send(200, [JSON], body)
 

@@ -8,7 +8,7 @@ pool, where tenants take turns, so that nobody's long text holds up another's ca
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
@@ -113,6 +113,33 @@ def screen_text(
     verdict = _verdict(checks, len(text), blocked, tools.model)
     milliseconds = round((monotonic() - began) * 1000, 3)
     return "" if blocked else becomes, structs.replace(verdict, latency_ms=milliseconds)
+
+
+def told(text: str, verdict: Verdict) -> dict[str, Any]:
+    """A verdict as programs are shown it, by the command and by the door; `text` is what the text becomes."""
+    line: dict[str, Any] = {"allowed": verdict.allowed, "action": verdict.action, "text": text}
+    line["checks"] = [
+        {
+            "name": check.name,
+            "passed": check.passed,
+            "confidence": check.confidence,
+            "score": check.score,
+            "status": check.status,
+            "mode": check.mode,
+            "findings": [
+                {"type": finding.type, "start": finding.start, "end": finding.end, "count": finding.count}
+                for finding in check.findings
+            ],
+            **({"reason": check.reason} if check.reason else {}),
+            **({"unread": check.unread} if check.unread else {}),
+        }
+        for check in verdict.checks
+    ]
+    line |= {"latency_ms": verdict.latency_ms, "model": verdict.model}
+    if not verdict.allowed:
+        line |= {"reason": verdict.reason, "confidence": verdict.confidence}
+        line["details"] = next((check.reason for check in verdict.checks if verdict.reason.startswith(check.name)), "")
+    return line
 
 
 async def _judged(judges: Judges, policy: Guarded, examined: Examined) -> None:

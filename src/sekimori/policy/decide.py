@@ -37,6 +37,7 @@ from sekimori.errors import Refused
 from sekimori.policy import egress
 from sekimori.policy.aliases import shares, taken
 from sekimori.policy.hops import NEVER, VPC, equals_of, fallback_of, hedges_of, spoken, where, whose
+from sekimori.policy.guards import Guarded
 from sekimori.policy.kinds import Alias
 from sekimori.policy.kinds import Route as RouteDocument
 from sekimori.policy.pattern import matches
@@ -221,6 +222,13 @@ def _leads(agent: AgentTable, dialect: Dialect, spelled: str) -> str:
         return resolve(agent, query, Trace(), asked="read").routes[0].provider.name
     except Refused:
         return ""
+
+
+def may_screen(snapshot: Snapshot, principal: Principal) -> Guarded:
+    """What an agent that wants a text screened has it screened by. Raises `Refused` where it may not ask."""
+    agent = snapshot.agent(principal)
+    _admit(agent, principal.scopes, "read", Trace())
+    return agent.guard
 
 
 def _admit(agent: AgentTable, scopes: frozenset[Scope], wanted: Scope, trace: Trace) -> None:
