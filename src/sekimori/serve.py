@@ -92,7 +92,8 @@ async def running(settings: Settings, *, plane: Plane = "all", log: Log | None =
         metrics = _metrics(home)
         metrics.counter("hedges", "Hops that were made beside one that was slow.", lambda: hedges.made)
         books = Books(home.ledger, refusals, lambda: home.snapshot, metrics, log, clock, home.objects)
-        listener = Listener(Gateway(home.index, budget, providers, books, home.health, hedges))
+        guards = _guards(home, clock, stack)
+        listener = Listener(Gateway(home.index, budget, providers, books, home.health, hedges, guards))
         gateway, gateway_port = await _listen(
             settings.gateway,
             partial(Server, listener, refuse=listener.refuse, limits=_limits(settings.gateway)),
@@ -185,6 +186,18 @@ async def _history(home: Home, tenant: str) -> History:
     except Fault as fault:
         home.log.warning("budgets.unknown", tenant=tenant, text=fault.text, advice=fault.advice)
         raise
+
+
+def _guards(home: Home, clock: Clock, stack: AsyncExitStack) -> Guards:
+    inference = InferencePool()
+    stack.callback(inference.close)
+    return Guards(
+        tools=load_tools(),
+        mask_key=partial(home.index.derived, "mask"),
+        monotonic=clock.monotonic,
+        pool=inference,
+        judges=LocalJudges(),
+    )
 
 
 def _providers(home: Home, settings: Settings, stack: AsyncExitStack) -> tuple[Pool, Providers]:
