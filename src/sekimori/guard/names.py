@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from sekimori.guard.people import Span, addresses, extended, full_name, introduced, native
 from sekimori.guard.spans import CONTEXT, Match
 
 CHECK: Final = "pii_detection"
@@ -109,12 +110,17 @@ class Model:
         return marks
 
 
+def by_rules(types: Collection[str]) -> Names:
+    """What finds names and addresses without a model: where a word introduces them, or they are built like one."""
+    return Names(None, frozenset(types) & frozenset(TYPES))
+
+
 class Names:
     """A detector of names and addresses. Leaves a window unsettled: LONGEST characters."""
 
     __slots__ = ("_model", "_types")
 
-    def __init__(self, model: Model, types: frozenset[str]) -> None:
+    def __init__(self, model: Model | None, types: frozenset[str]) -> None:
         self._model = model
         self._types = types
 
@@ -132,12 +138,28 @@ class Names:
     def _judged(self, text: str, start: int, end: int) -> list[Match]:
         base = max(0, start - CONTEXT)
         said = unmarked(text[base:end])
-        spans = joined_marks(said, self._model.marks(said))
+        spans = [*addresses(said), *introduced(said), *native(said)]
+        if self._model is not None:
+            spans += joined_marks(said, self._model.marks(said))
         return [
             Match(max(base + span.start, start), base + span.end, span.type, CHECK, span.confidence)
-            for span in spans
+            for span in apart(spans)
             if base + span.end > start and span.type in self._types
         ]
+
+
+def apart(spans: Sequence[Span]) -> list[Span]:
+    """Spans in order, none of which overlap: those of a type that do are one, and a name within an address is its part."""
+    kept: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.type, span.start, -span.end)):
+        last = kept[-1] if kept else None
+        if last is not None and last.type == span.type and span.start < last.end:
+            kept[-1] = Span(last.start, max(last.end, span.end), last.type, max(last.confidence, span.confidence))
+        elif span.type != "NAME" or not any(
+            other.type == "ADDRESS" and span.start < other.end and other.start < span.end for other in kept
+        ):
+            kept.append(span)
+    return sorted(kept)
 
 
 _STOPS: Final = re.compile(r"[.!?](?=\s)|[。！？।؟]|\n")
@@ -174,13 +196,6 @@ _BETWEEN_PARTS: Final = re.compile(r"[\s,.;/#°º|-]{0,4}(?:\w{1,5}[ .]{0,2})?\Z
 _WORD: Final = re.compile(r"[\w'’-]*")
 
 
-class Span(NamedTuple):
-    start: int
-    end: int
-    type: str
-    confidence: float
-
-
 def joined_marks(text: str, marks: Sequence[_Mark]) -> list[Span]:
     """Marks of words put together to names and addresses, in order."""
     spans: list[Span] = []
@@ -208,6 +223,8 @@ def joined_marks(text: str, marks: Sequence[_Mark]) -> list[Span]:
 
 
 _LEAST: Final = 0.5
+_NAME_SURE: Final = 0.75
+_ADDRESS_SURE: Final = 0.75
 
 
 def _kind(label: str) -> str | None:
@@ -215,20 +232,26 @@ def _kind(label: str) -> str | None:
 
 
 def _span(text: str, group: Sequence[_Mark]) -> Span | None:
+    """What marks of words come to: whole words, as the rules of each type have them."""
     kind = _kind(group[0].label)
-    assert kind is not None
-    labels = {mark.label for mark in group}
-    if kind == "ADDRESS" and "STREET_NAME" not in labels:
-        return None
+    sure = sum(mark.score for mark in group) / len(group)
     start, end = group[0].start, group[-1].end
-    if text[start].isascii() and text[start].isalnum():
-        while start and text[start - 1].isalnum():
-            start -= 1
+    while start and text[start - 1].isalnum() and text[start] < "\u2e80":
+        start -= 1
     rest = _WORD.match(text, end)
     assert rest is not None
     if text[end - 1].isalnum() and text[end - 1] < "\u2e80":
         end = rest.end()
         while end > start and text[end - 1] in "'’-":
             end -= 1
-    sure = sum(mark.score for mark in group) / len(group)
-    return Span(start, end, kind, round(sure, 3))
+    if kind == "NAME":
+        if sure < _NAME_SURE:
+            return None
+        start, end = full_name(text, start, end)
+        return Span(start, end, "NAME", round(sure, 3)) if end > start else None
+    labels = {mark.label for mark in group}
+    if sure < _ADDRESS_SURE or "STREET_NAME" not in labels or not labels & {"BUILDING_NUMBER", "ZIP_CODE", "CITY"}:
+        return None
+    if not any(map(str.isdigit, text[start:end])):
+        return None
+    return Span(start, extended(text, end), "ADDRESS", round(sure, 3))

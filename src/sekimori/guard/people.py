@@ -1,0 +1,275 @@
+"""Names and addresses by rules: what stands behind a word that introduces a name, and what is built like an address.
+
+Made to be right where they speak, not to find all: alone they are the light way for who cannot have the model (`names`),
+beside it they know the languages that it does not. All of it is bounded: a rule reads at most a few words. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+
+class Span(NamedTuple):
+    start: int
+    end: int
+    type: str
+    confidence: float
+
+
+_TITLES: Final = (
+    "mr mrs ms miss mx dr prof professor sir madam herr herrn frau hr fr dipl-ing mme mlle m maître me dre señor señora sr sra srta"
+    " don doña dona lic ing doctor doctora signor signora sig dott dottoressa dhr mevrouw mevr fam familie famiglia familia família"
+    " pan pani pán paní özv господин госпожа г-н г-жа bay bayan opa oma onkel tante tía tío anh chị kurir kurýr"
+    " si kak pak bu ibu bapak encik puan cik"
+)
+_SAID: Final = (
+    "my name is|her name is|his name is|legal name|mein name ist|je m'appelle|je suis|me llamo|mi nombre es|soy|meu nome é|me chamo"
+    "|aqui é [oa]|mi chiamo|sono|mijn naam is|ik ben|hallo, met|jag heter|jeg hedder|jeg heter|nimeni on|olen|nazywam się|jestem"
+    "|jmenuji se|volám sa|mă numesc|sunt|zovem se|зовем се|казвам се|меня зовут|мене звати|με λένε|ονομάζομαι|adım|merhaba ben"
+    "|nama saya|saya|naitwa|jina langu ni|esu|mano vardas|mani sauc|minu nimi on|em dic|soc (?:en|la|na)|tôi là|tên tôi là|held by"
+    "|au nom de|en nombre de|em nome de|t\\.n\\.v\\.|demander|pregunta por|ask for|meet|tell|dejar con|entregar a|an der|za|till"
+)
+_ROLES: Final = (
+    "name|full name|surname|first name|last name|nombre|nome|nom|prénom|vorname|nachname|imię|nazwisko|имя|фио|contact|contacto|kontakt"
+    "|driver|patient|paciente|customer|client|cliente|tenant|owner|landlord|cardholder|borrower|co-borrower|applicant|recipient|sender"
+    "|attn|author|from|de|von|reporter|caseworker|agent|holder|beneficiary|bénéficiaire|beneficiario|beneficiário|titular|destinatario"
+    "|destinatário|empfänger|absender|ansprechpartner|unterschrift|bewerberin|bewerber|karteninhaber|geschädigte|kunde|kundin|locataire"
+    "|mottagare|modtager|mottaker|saaja|asiakas|odbiorca|klient|klientka|zarządca|stranka|gost|kedvezményezett|bejelentő|programare"
+    "|получатель|держатель|клиент|отримувач|отримувачка|водій|водитель|δικαιούχος|alıcı|gavėja|gavėjas|klients|motorista|spedire a"
+    "|signatories are|witness|bride|groom|parent|child|titolare|intestatario|vaktmester|techniker|ficha|cc|to|fn|next of kin|my ex is"
+)
+_GREETED: Final = (
+    "dear|hi|hello|hey|hallo|moin|liebe|lieber|kära|hej|hei|estimad[oa]|querid[oa]|cher|chère|ciao|caro|cara|salut c'est"
+    "|dzień dobry|labdien|tere|merhaba|terve|добрый день|добрий день|здравствуйте|καλημέρα"
+)
+_SIGNED: Final = (
+    "regards|best|thanks|cheers|sincerely|yours|gruß|grüße|grüßen|lg|cordialement|saludos|atentamente|hälsningar|hilsen"
+    "|pozdrawiam|pozdravem|děkuji|с уважением|thx|the usual place"
+)
+_INTRODUCED: Final = re.compile(
+    rf"(?<![^\W\d_])(?:(?P<title>{_TITLES.replace(' ', '|')})(?:\.|:)?[ \u00a0]+"
+    rf"|(?P<said>{_SAID})[ \u00a0]+|(?P<role>{_ROLES})[\"']?(?P<colon>[ \u00a0]?[:=：][ \u00a0]?[\"'(]{{0,2}}|[ \u00a0]+)"
+    rf"|(?P<greeted>{_GREETED})[,!]?[ \u00a0]+|(?P<signed>{_SIGNED})[,.!]?[ \u00a0]?\n?)",
+    re.IGNORECASE,
+)
+_TOKEN: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|['’](?=[^\W\d_])|-(?=[^\W\d_]))*(?![\w@])\.?")
+_PARTICLES: Final = frozenset(
+    "van von der den de da do dos das del della di la le el al bin binti bint ben ter ten af av zu zum y e freiherr ní ní".split()
+)
+_NO_NAMES: Final = frozenset(
+    "customer customers neighbour neighbor sir madam all team support service sales office department everyone there hr it you we he"
+    " she they the a an this that my our your i in on at for from to and or if not no yes please thanks thank best regards"
+    " support monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september"
+    " october november december colleagues friends folks guys student students hiring manager sirs ladies gentlemen world claude"
+    " gemini siri alexa name email phone address number id date iban tel kunde kundin kunden damen herren alle zusammen"
+    " welt nutzer user admin administrator company inc ltd gmbh bank street road python java pepper whippy google microsoft"
+    " pushpin dry internal null none true false unknown request response data message hello hi dear hallo tous monde"
+    " señores todos ihr ihre sie der die das den dem ein eine einen les le la el los las il lo gli".split()
+)
+_TITLE_WORDS: Final = frozenset(_TITLES.split())
+
+
+def introduced(text: str) -> Iterator[Span]:
+    """Names that stand behind a word which introduces one: a title, "my name is", a label, a greeting, a farewell."""
+    done = 0
+    for cue in _INTRODUCED.finditer(text):
+        if cue.end() < done:
+            continue
+        kind = cue.lastgroup if cue.lastgroup != "colon" else "role"
+        colon = cue.group("colon")
+        most = 4
+        first, end, count = _name(text, cue.end(), most)
+        if not count:
+            continue
+        if kind == "role" and (colon is None or not colon.strip()) and count < 2:
+            continue
+        if kind in ("greeted", "signed") and count == 1 and text[end : end + 1] not in (",", "", "\n", "!", ".", ":"):
+            continue
+        done = end
+        yield Span(first, end, "NAME", 0.8 if kind in ("title", "said") else 0.7)
+
+
+def _name(text: str, at: int, most: int) -> tuple[int, int, int]:
+    """(start, end, words) of the name that begins here; words is 0 where none does."""
+    start = at
+    end, count, place = at, 0, at
+    for _ in range(most + 3):
+        token = _TOKEN.match(text, place, place + 40)
+        if token is None:
+            break
+        word = token.group()
+        bare = word.rstrip(".")
+        if not count and (bare.lower() in _TITLE_WORDS or word in ("Dipl.", "Dipl.-Ing.")):
+            place = start = end = token.end() + (text[token.end() : token.end() + 1] == " ")
+            continue
+        capital = bare[0].isupper()
+        if not capital and bare.lower() in _PARTICLES and text[token.end() : token.end() + 1] == " ":
+            place = token.end() + 1
+            continue
+        if not capital or (not count and bare.lower() in _NO_NAMES) or (len(bare) > 3 and bare.isupper() and count and not text[start:end].isupper()):
+            break
+        if word.endswith(".") and len(bare) > 1:
+            end, count = token.end() - 1, count + 1
+            break
+        end, count = token.end(), count + 1
+        if count == most:
+            break
+        if text[end : end + 1] not in (" ", "\u00a0"):
+            break
+        place = end + 1
+    if text[end - 2 : end] in ("'s", "’s"):
+        end -= 2
+    return start, end, count
+
+
+_MAILED: Final = re.compile(r"(?P<name>[^\W\d_][\w'’.-]*(?: [^\W\d_][\w'’.-]*){0,3}) ?(?:<|\()(?=[\w.+%-]{1,64}@)")
+_NATIVE: Final = (
+    # Chinese, Japanese, Korean
+    re.compile(r"(?:我叫|我是|收件人[：:]|联系人[：:]?|姓名[：:]?|户名|戶名|(?<=[了，,])找)(?P<name>[\u4e00-\u9fff]{2,4})(?=[，,。；;、\s]|手|电|$)"),
+    re.compile(r"(?P<name>[\u4e00-\u9fff]{1,4}(?:[ \u3000][\u3040-\u30ff\u4e00-\u9fff]{1,5})?)(?=と申します|様|さん(?!の)|氏)"),
+    re.compile(r"(?:受取人は|担当は|氏名[：:])(?P<name>[\u4e00-\u9fff]{1,4}(?:[ \u3000][\u3040-\u30ff\u4e00-\u9fff]{1,5})?)(?=です|、|。|が)"),
+    re.compile(r"(?:안녕하세요[ ,.]*|저는 |제 이름은 )(?P<name>[\uac00-\ud7a3]{2,5})(?=입니다|이라고|라고|예요|이에요)"),
+    re.compile(r"(?:받는 분|담당|수취인|고객|이름)[ :]+(?P<name>[\uac00-\ud7a3]{2,5})(?=[\s,.님씨]|$)"),
+    # Arabic, Persian, Hebrew
+    re.compile(r"(?:(?<!\w)أنا|اسمي|باسم|السيد|السيدة|اسأل عن|الاسم[:：]?)[ :]+(?P<name>[\u0621-\u064a]{2,}(?: [\u0621-\u064a]{2,}){0,2})(?=[،,.\n]|$)"),
+    re.compile(r"(?:شماره\u200c?|سلام، )(?P<name>[\u0621-\u06cc]{2,}(?: [\u0621-\u06cc]{2,}){1,2})(?= هستم)"),
+    re.compile(r"(?:شما?ي|שמי|על שם|קוראים לי|מר|גברת) (?P<name>[\u05d0-\u05ea]{2,}(?: [\u05d0-\u05ea-]{2,}){0,2})(?=[,.\n]|$)"),
+    # Devanagari, Bengali, Tamil, Thai
+    re.compile(r"(?:मैं|मेरा नाम|नाम[:：]?|श्री|श्रीमती) (?P<name>[\u0900-\u097f]{2,}(?: [\u0900-\u097f]{3,})?)(?= बोल| है|[,।])"),
+    re.compile(r"(?:আমার নাম|নাম[:：]?) (?P<name>[\u0980-\u09ff]{2,}(?: [\u0980-\u09ff]{2,})?)(?=[,।]|$)"),
+    re.compile(r"(?:என் பெயர் |வணக்கம், )(?P<name>[\u0b80-\u0bff]{4,}(?: [\u0b80-\u0bff]{3,})?)(?= பேசுகிறேன்|[,.])"),
+    re.compile(r"(?:ดิฉัน|ผม|คุณ|ชื่อ)[ ]?(?P<name>[\u0e00-\u0e7f]{3,}(?: [\u0e00-\u0e7f]{3,})?)(?= โทร|[ ,]|$)"),
+    re.compile(r"(?P<name>[A-ZÁÉÍÓÖŐÚÜŰ][\w]+ [A-ZÁÉÍÓÖŐÚÜŰ]\w+)(?= vagyok)"),
+)
+
+
+def native(text: str) -> Iterator[Span]:
+    """Names in scripts without capitals, by the words around them; and those before an e-mail address in brackets."""
+    for found in _MAILED.finditer(text):
+        first = found.start()
+        words = found.group("name").split(" ")
+        while words and not words[0][0].isupper():
+            first += len(words.pop(0)) + 1
+        if words and all(word[0].isupper() or word in _PARTICLES for word in words) and words[0].lower() not in _NO_NAMES:
+            yield Span(first, found.end("name"), "NAME", 0.85)
+    if not text.isascii():
+        for pattern in _NATIVE:
+            for found in pattern.finditer(text):
+                yield Span(found.start("name"), found.end("name"), "NAME", 0.7)
+
+
+# Addresses.
+
+_WORD: Final = r"[^\W\d_][\w'’.-]*"
+_POST: Final = (
+    r"(?:[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A-Z]\d|\d{5}(?:-\d{3,4})?|\d{3} \d{2}|\d{2}-\d{3}|\d{4}(?: [A-Z]{2}\b|-\d{3})?|[A-Z]\d{4}|\d{6})"
+)
+_KIND: Final = (
+    r"street|st|road|rd|avenue|ave|lane|ln|drive|dr|close|court|ct|terrace|grove|rise|square|sq|boulevard|blvd|way|crescent|parade|quay"
+    r"|gardens|highway|hwy|parkway|mews|row|view|walk|hill|green|place"
+)
+_ENGLISH: Final = re.compile(
+    rf"(?:(?:flat|unit|apt|apartment|suite|plot|office|no) ?[\w/]{{1,6}},? )?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,5}})? (?:{_WORD} ){{1,4}}(?:{_KIND})\b\.?(?: (?:nw|ne|sw|se|n|s|e|w)\b)?"
+    rf"|po box \d{{1,6}}|(?:{_WORD} ){{1,3}}(?:road|street|lane), (?={_WORD}(?: {_WORD})? {_POST})",
+    re.IGNORECASE,
+)
+_BEHIND: Final = re.compile(
+    rf"(?:{_WORD} )?{_WORD[:-1]}{{0,30}}(?:straße|strasse|str\.|weg|gasse|allee|platz|damm|ufer|gade|gatan|vägen|veien|gata|gaten|katu|straat|laan|gracht|plein|kade)"
+    rf"[ ](?:\d{{1,4}}[A-Za-z]?\b(?:[/-]\d{{1,4}})?|[a-z]?\d)(?: bus \d+| lgh \d+)?|{_WORD} (?:utca|út|cesta|ulica|caddesi|sokak|blv\.|pr\.|gatvė) (?:no:? ?)?\d{{1,4}}\S{{0,4}}",
+    re.IGNORECASE,
+)
+_BEFORE: Final = re.compile(
+    r"(?:(?<=[\s:,(;])|^)(?:\d{1,4},? (?:bis |ter )?)?(?:ul\.|al\.|ulica|ул\.|улица|вул\.|бул\.|просп\.|rue|av\.|bd|boulevard|impasse|chemin|quai|venelle|calle|carrera"
+    r"|avenida|paseo|plaza|camino|bulevar|rua|travessa|ladeira|praça|via|viale|corso|piazza|contrada|vicolo|str\.|strada|jl\.|jalan|carrer"
+    r"|οδός|λεωφόρος|شارع|רחוב|mtaa wa|mtaa) [^\n,;:]{2,40}?(?:,? (?:no\.? |nr\.? |km |# ?)?\d{1,5}[A-Za-z]?(?:[/-]\d{1,4})?\b|(?=, \d{4,5} )|(?=,? (?:app|apt)))",
+    re.IGNORECASE,
+)
+_WITH_POST: Final = re.compile(
+    rf"{_WORD}(?: {_WORD}){{0,3}},? (?:no:? ?)?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,4}}[a-z]?)?(?: [A-Z](?: \d{{1,3}})?)?,? (?:[^\n,;]{{1,14}}, ){{0,2}}(?:{_POST}) {_WORD}(?: [A-Z]\w*)?"
+)
+_EAST: Final = (
+    re.compile(
+        r"(?:〒\d{3}-\d{4} ?)?[\u4e00-\u9fff]{2,12}?[市区區县縣都府県][\u4e00-\u9fff0-9０-９\-－A-Za-z\u30a0-\u30ff]{0,40}?(?:\d|[０-９])[\u4e00-\u9fff0-9０-９\-－A-Za-z\u30a0-\u30ff]{0,20}(?: [\u30a0-\u30ff\u4e00-\u9fff]{2,12}\d{1,4})?"
+    ),
+    re.compile(r"[\uac00-\ud7a3]{2,7}[시도] (?:[\uac00-\ud7a3]{1,6}[시군구] )?[\uac00-\ud7a30-9]{2,10}[로길] ?\d{1,4}(?:-\d{1,4})?(?:, ?[\uac00-\ud7a3]{0,4}\d{0,4}[동호]?(?: \d{1,4}호)?)?(?: ?\(\d{5}\))?"),
+)
+_NEXT: Final = re.compile(
+    r"(?:,[ \n]?|[ \n])(?P<part>(?:apt|apto|ap|app|unit|suite|flat|piso|et|bl|bloc|кв|д|эт|ет|2n|1a|th|st|nr|no|edif|bus|esq|lgh|дом|em)?\.? ?#?\d[\w°º.\-/]{0,8}(?: \d[A-Z\d]{1,2}\b)?(?: [^\W\d_][\w'’/-]*){0,3}"
+    r"|[^\W\d_][\w'’./-]*(?: [^\W\d_][\w'’./-]*){0,3}(?: -)?(?: [A-Z]{2})?(?: \d[\d\-]{3,9}| [A-Z]{1,3}\d[A-Z\d]{0,2} \d[A-Z]{2}| [A-Z]\d[A-Z] \d[A-Z]\d)?)"
+)
+_LABEL: Final = re.compile(
+    r"(?:tel|phone|telefon|mobil|mob|cell|cel|email|mail|fax|iban|konto|compte|account|weight|recipient|ask|attn|dob|ref|bic|call|ring|gsm|tlf|puh|hp|cep|cap|schlüssel|belopp)\b",
+    re.IGNORECASE,
+)
+
+
+def addresses(text: str) -> Iterator[Span]:
+    """What is built like a postal address: a street with a number, on to the town as far as it is written."""
+    if any(map(str.isdigit, text)):
+        for pattern in (_WITH_POST, _ENGLISH, _BEHIND, _BEFORE):
+            for found in pattern.finditer(text):
+                if pattern is _ENGLISH and not _capital(found.group()):
+                    continue
+                if pattern is _WITH_POST and not found.group()[0].isupper() and not found.group()[0].isdigit():
+                    continue
+                yield Span(found.start(), extended(text, found.end()), "ADDRESS", 0.75)
+        if not text.isascii():
+            for pattern in _EAST:
+                for found in pattern.finditer(text):
+                    yield Span(found.start(), found.end(), "ADDRESS", 0.75)
+
+
+def _capital(said: str) -> bool:
+    words = [word for word in said.split() if word[0].isalpha()]
+    return bool(words) and all(word[0].isupper() for word in words if len(word) > 3)
+
+
+def extended(text: str, end: int) -> int:
+    """Where an address ends of which the street ends here: behind what is written of its parts, five at most."""
+    for _ in range(5):
+        following = _NEXT.match(text, end)
+        if following is None:
+            break
+        part = following.group("part")
+        if _LABEL.match(part) is not None:
+            break
+        lead = part.lstrip("#0123456789 ")
+        if not any(map(str.isdigit, part)) and not (lead[:1].isupper() or lead[:1] > "\u0590"):
+            break
+        words = part.split(" ")
+        kept = len(words)
+        for number, word in enumerate(words):
+            if word[:1].islower() and number and not any(map(str.isdigit, " ".join(words[number:]))):
+                kept = number
+                break
+        size = len(" ".join(words[:kept]))
+        end = following.start("part") + size
+        if kept < len(words):
+            break
+    while text[end - 1] in " .,-/":
+        end -= 1
+    return end
+
+
+def full_name(text: str, start: int, end: int) -> tuple[int, int]:
+    """The name around words that were taken for one: words beside them with a capital are its, others are not.
+
+    Empty where no word of it has one, in a script that has capitals.
+    """
+    while start < end:
+        word = _TOKEN.match(text, start, end)
+        if word is None or word.group()[0].isupper() or not word.group()[0].islower():
+            break
+        start = word.end()
+        while start < end and text[start] in " \u00a0":
+            start += 1
+    if start >= end or not text[start].isalpha():
+        return start, start
+    if not text[start].isupper():
+        return start, end
+    first, last, count = _name(text, start, 4)
+    if not count:
+        return start, start
+    return first, max(end, last)
