@@ -321,6 +321,9 @@ SCHEMAS: Final[dict[tuple[int, int], type[Payload]]] = {
     (SETTLED, 2): Settled,
     (KEY_USED, 2): KeyUsed,
     (KEY_USED, 3): KeyUsed,
+    (DECIDED, 3): Decided,
+    (SETTLED, 3): Settled,
+    (REFUSED, 2): Refused,
 }
 """(kind, schema) -> payload. What is read may be of any of these; what is written has the last schema of its kind."""
 KINDS: Final[dict[int, str]] = {kind: payload.__name__ for (kind, _), payload in SCHEMAS.items()}
