@@ -173,10 +173,7 @@ def _left_out(kinds: Sequence[Kind], ends: Sequence[int], sizes: Sequence[int], 
     gone: list[int] = []
     reach = -1  # where the last result of the calls that went stands: nothing may begin before it
     for number, kind in enumerate(kinds):
-        if number <= last:
-            begins = kind == "user"
-        else:
-            begins = kind == "model" and kinds[number - 1] == "result"
+        begins = kind == "user" if number <= last else kind == "model" and kinds[number - 1] == "result"
         if begins and reach < number and total <= most:
             return frozenset(gone)
         if number > last and "result" not in kinds[number:]:
