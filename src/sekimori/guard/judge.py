@@ -100,15 +100,24 @@ class LocalJudges:
 
     async def ask(self, judge: Judge, text: str) -> float | None:
         """How sure the judge is that the text attacks, from 0 to 1; None where it did not answer."""
+        how, told = await self._ask(judge, text)
+        self.counts[how] += 1
+        return told
+
+    async def aclose(self) -> None:
+        """Cut every connection; questions under way get no answer."""
+        await self._pool.aclose()
+
+    async def _ask(self, judge: Judge, text: str) -> tuple[str, float | None]:
         which = (judge.url, judge.model)
         base = judge_of(judge, self._allowed())
         windows = _windows(text)
         if not isinstance(base, BaseUrl):
-            return self._ended("denied")
+            return "denied", None
         if not windows:
-            return self._ended("too_long")
+            return "too_long", None
         if self._asking[which] >= judge.concurrency:
-            return self._ended("busy")
+            return "busy", None
         self._asking[which] += 1
         try:
             async with asyncio.timeout(judge.deadline / 1000):
@@ -116,25 +125,17 @@ class LocalJudges:
                 for window in windows:
                     one = await self._asked(base, judge, window)
                     if one is None:
-                        return self._ended("unclear")
+                        return "unclear", None
                     told = max(told, one)
         except TimeoutError:
-            return self._ended("late")
+            return "late", None
         except (Fault, Upstream, OSError):
-            return self._ended("failed")
+            return "failed", None
         finally:
             self._asking[which] -= 1
             if not self._asking[which]:
                 del self._asking[which]
-        self._ended("answered")
-        return told
-
-    async def aclose(self) -> None:
-        """Cut every connection; questions under way get no answer."""
-        await self._pool.aclose()
-
-    def _ended(self, how: str) -> None:
-        self.counts[how] += 1
+        return "answered", told
 
     async def _asked(self, base: BaseUrl, judge: Judge, text: str) -> float | None:
         seconds = judge.deadline / 1000
