@@ -129,8 +129,8 @@ class LocalJudges:
                     told = max(told, one)
         except TimeoutError:
             return "late", None
-        except (Fault, Upstream, OSError):
-            return "failed", None
+        except (Fault, Upstream, OSError) as error:
+            return "late" if getattr(error, "reason", "") == "upstream_timeout" else "failed", None
         finally:
             self._asking[which] -= 1
             if not self._asking[which]:
