@@ -153,10 +153,10 @@ _HTML_CUT: Final = re.compile(r"</?\Z")
 _MARKDOWN_CUT: Final = re.compile(r"(?:</?|[!\]]|[hH](?:[tT](?:[tT](?:[pP][sS]?)?)?)?|[wW]{1,3})\Z")
 _NEXT: Final = re.compile(r"</?[a-zA-Z]")
 _NAME: Final = re.compile(r"</?([a-zA-Z][^\t\n\f\r />]*)")
+# A name runs to the next space, slash, `>` or `=`: said once more behind it, so that none is split to make a match.
 _ATTRIBUTE: Final = re.compile(
-    rf"[\t\n\f\r /]*+(?:(>)|(=?[^\t\n\f\r />=]*+)(?:{_S}*+(=){_S}*+"
-    rf"(?:\"([^\"]*+)\"|'([^']*+)'|([^\t\n\f\r >\"'][^\t\n\f\r >]*+)|(?=>))"
-    rf"|(?!{_S}*+=)))"
+    rf"[\t\n\f\r /]*(?:(>)|(=?[^\t\n\f\r />=]*)(?=[\t\n\f\r />=]|\Z)"
+    rf"(?:{_S}*(=){_S}*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r >\"'][^\t\n\f\r >]*)|(?=>))|(?!{_S}*=)))"
 )
 _LOADS: Final = frozenset(
     {"src", "poster", "background", "lowsrc", "dynsrc", "data", "code", "codebase", "archive",
