@@ -98,7 +98,8 @@ class _Hosts:
         scheme = _SCHEME.match(low)
         if scheme is not None:
             if scheme.group() not in ("http", "https", "ftp", "ws", "wss"):
-                runs = _RUNS.match(low) is not None and _SHOWS.match(low) is None
+                # With nothing behind its colon it is a key of somebody's dictionary, not an address.
+                runs = len(said) > scheme.end() + 1 and _RUNS.match(low) is not None and _SHOWS.match(low) is None
                 return _Address("runs", scheme.group()) if runs else _LOCAL
             rest = said[scheme.end() + 1 :]
             # `https:host` and `https:///host` lead to the host just as well.
@@ -178,9 +179,7 @@ _PLAIN_NAME: Final = re.compile(r"[a-z][a-z0-9]*\Z")
 _ATTRIBUTES: Final = 64
 """Attributes of one tag that are read; with more it counts as broken."""
 _ODD: Final = re.compile(r"[\"'=]")
-_FETCHES: Final = re.compile(
-    r"(?:src|srcset|href|poster|background|lowsrc|dynsrc|style|action|data|ping)[\t\n\f\r ]*=", re.IGNORECASE
-)
+_FETCHES: Final = re.compile(r"(?:src|srcset|href|poster|background|lowsrc|dynsrc|style)[\t\n\f\r ]*=", re.IGNORECASE)
 _STYLE_RUNS: Final = re.compile(r"expression\(|javascript:|vbscript:|behaviou?r:|-moz-binding|\\|@import")
 _STYLE_COMMENT: Final = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _STYLE_URL: Final = re.compile(r"url\(\s*[\"']?([^\"')]*)|((?:https?:)?//[^\"')\s]*)")
