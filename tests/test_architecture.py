@@ -54,7 +54,7 @@ LAYERS: list[set[str]] = [
     },
     {"config", "telemetry", "db", "http", "egress.dial"},
     {"ledger"},
-    {"vault", "upstream.call", "upstream.objects", "meter.budget", "meter.usage_report", "meter.history"},
+    {"guard.judge", "guard.pool", "vault", "upstream.call", "upstream.objects", "meter.budget", "meter.usage_report", "meter.history"},
     {"gateway", "control", "sandbox"},
     {"serve", "doctor"},
     {"cli", "demo"},

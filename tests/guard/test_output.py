@@ -290,6 +290,8 @@ def test_links_that_run_or_carry_something_away_are_told(text: str) -> None:
         "https://api.other.example/v1/users?page=2&limit=50",
         "Dict[str, int]: a mapping. `x[0]: y`",
         "Note: the ratio is 3:2!",
+        "def f(x) -> dict[str, Any]:\n    data: dict[str, Any] = {}",
+        "a = {'<I': 4, '<Q': 8, data: [1]}",
         "<b>bold</b> and <br>",
         "List<String> a = new ArrayList<>();",
         "<button onclick='run()'>Run</button>",

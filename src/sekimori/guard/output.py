@@ -98,7 +98,8 @@ class _Hosts:
         scheme = _SCHEME.match(low)
         if scheme is not None:
             if scheme.group() not in ("http", "https", "ftp", "ws", "wss"):
-                runs = _RUNS.match(low) is not None and _SHOWS.match(low) is None
+                # With nothing behind its colon it is a key of somebody's dictionary, not an address.
+                runs = len(said) > scheme.end() + 1 and _RUNS.match(low) is not None and _SHOWS.match(low) is None
                 return _Address("runs", scheme.group()) if runs else _LOCAL
             rest = said[scheme.end() + 1 :]
             # `https:host` and `https:///host` lead to the host just as well.
@@ -153,10 +154,10 @@ _HTML_CUT: Final = re.compile(r"</?\Z")
 _MARKDOWN_CUT: Final = re.compile(r"(?:</?|[!\]]|[hH](?:[tT](?:[tT](?:[pP][sS]?)?)?)?|[wW]{1,3})\Z")
 _NEXT: Final = re.compile(r"</?[a-zA-Z]")
 _NAME: Final = re.compile(r"</?([a-zA-Z][^\t\n\f\r />]*)")
+# A name runs to the next space, slash, `>` or `=`: said once more behind it, so that none is split to make a match.
 _ATTRIBUTE: Final = re.compile(
-    rf"[\t\n\f\r /]*+(?:(>)|(=?[^\t\n\f\r />=]*+)(?:{_S}*+(=){_S}*+"
-    rf"(?:\"([^\"]*+)\"|'([^']*+)'|([^\t\n\f\r >\"'][^\t\n\f\r >]*+)|(?=>))"
-    rf"|(?!{_S}*+=)))"
+    rf"[\t\n\f\r /]*(?:(>)|(=?[^\t\n\f\r />=]*)(?=[\t\n\f\r />=]|\Z)"
+    rf"(?:{_S}*(=){_S}*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r >\"'][^\t\n\f\r >]*)|(?=>))|(?!{_S}*=)))"
 )
 _LOADS: Final = frozenset(
     {"src", "poster", "background", "lowsrc", "dynsrc", "data", "code", "codebase", "archive",
@@ -178,9 +179,7 @@ _PLAIN_NAME: Final = re.compile(r"[a-z][a-z0-9]*\Z")
 _ATTRIBUTES: Final = 64
 """Attributes of one tag that are read; with more it counts as broken."""
 _ODD: Final = re.compile(r"[\"'=]")
-_FETCHES: Final = re.compile(
-    r"(?:src|srcset|href|poster|background|lowsrc|dynsrc|style|action|data|ping)[\t\n\f\r ]*=", re.IGNORECASE
-)
+_FETCHES: Final = re.compile(r"(?:src|srcset|href|poster|background|lowsrc|dynsrc|style)[\t\n\f\r ]*=", re.IGNORECASE)
 _STYLE_RUNS: Final = re.compile(r"expression\(|javascript:|vbscript:|behaviou?r:|-moz-binding|\\|@import")
 _STYLE_COMMENT: Final = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _STYLE_URL: Final = re.compile(r"url\(\s*[\"']?([^\"')]*)|((?:https?:)?//[^\"')\s]*)")

@@ -1,15 +1,18 @@
 """Where long texts are judged: a few threads, in which tenants take turns.
 
 Who brings the most work waits for himself: of the tenants with work waiting, the one whose last turn is longest ago is
-next, and what a tenant may have waiting is bounded. The event loop never runs a model, and no queue grows without end.
+next, and what a tenant may have waiting is bounded. Of several threads one tenant never has all: another's text waits
+at most for a text of somebody else's, not for a row of long ones. The event loop never runs a model, and no queue grows
+without end.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from sekimori.errors import Refused
@@ -29,6 +32,9 @@ class InferencePool:
     def __init__(self, threads: int = THREADS) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sekimori-guard")
         self._free = threads
+        self._most = max(1, threads - 1)
+        """Threads that one tenant may have at once."""
+        self._running: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
         """Tenants with work, the one whose turn it is first."""
         self._sizes: dict[str, int] = {}
@@ -59,25 +65,31 @@ class InferencePool:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _start(self) -> None:
-        while self._free and self._waiting:
-            tenant, jobs = self._waiting.popitem(last=False)
+        while self._free:
+            tenant = next((name for name in self._waiting if self._running[name] < self._most), None)
+            if tenant is None:
+                return
+            jobs = self._waiting.pop(tenant)
             size, work, future = jobs.popleft()
             if jobs:
                 self._waiting[tenant] = jobs  # behind all others: its next turn comes after theirs
-            left = self._sizes[tenant] - size
-            if jobs:
-                self._sizes[tenant] = left
+                self._sizes[tenant] -= size
             else:
                 del self._sizes[tenant]
             if future.done():
-                continue  # its caller left
+                if jobs:
+                    self._waiting.move_to_end(tenant, last=False)  # its caller left, and that was no turn
+                continue
             self._free -= 1
-            loop = future.get_loop()
-            done = loop.run_in_executor(self._threads, work)
-            done.add_done_callback(lambda ended, future=future: self._ended(ended, future))  # type: ignore[misc]
+            self._running[tenant] += 1
+            done = future.get_loop().run_in_executor(self._threads, work)
+            done.add_done_callback(partial(self._ended, tenant, future))
 
-    def _ended(self, ended: asyncio.Future[Any], future: asyncio.Future[Any]) -> None:
+    def _ended(self, tenant: str, future: asyncio.Future[Any], ended: asyncio.Future[Any]) -> None:
         self._free += 1
+        self._running[tenant] -= 1
+        if not self._running[tenant]:
+            del self._running[tenant]
         error = None if ended.cancelled() else ended.exception()
         if not future.done():
             if ended.cancelled():
