@@ -223,8 +223,10 @@ def joined_marks(text: str, marks: Sequence[_Mark]) -> list[Span]:
 
 
 _LEAST: Final = 0.5
-_NAME_SURE: Final = 0.75
-_ADDRESS_SURE: Final = 0.75
+_ONE_WORD: Final = 0.8
+_SEVERAL: Final = 0.5
+_ADDRESS: Final = 0.9
+"""How sure the model must be of a name of one word, of several, and of an address."""
 
 
 def _kind(label: str) -> str | None:
@@ -245,13 +247,16 @@ def _span(text: str, group: Sequence[_Mark]) -> Span | None:
         while end > start and text[end - 1] in "'’-":
             end -= 1
     if kind == "NAME":
-        if sure < _NAME_SURE:
-            return None
         start, end = full_name(text, start, end)
-        return Span(start, end, "NAME", round(sure, 3)) if end > start else None
+        said = text[start:end]
+        if not said or any(map(str.isdigit, said)) or said.endswith(("'s", "’s")):
+            return None
+        alone = " " not in said
+        return Span(start, end, "NAME", round(sure, 3)) if sure >= (_ONE_WORD if alone else _SEVERAL) else None
     labels = {mark.label for mark in group}
-    if sure < _ADDRESS_SURE or "STREET_NAME" not in labels or not labels & {"BUILDING_NUMBER", "ZIP_CODE", "CITY"}:
+    if sure < _ADDRESS or "STREET_NAME" not in labels or not labels & {"ZIP_CODE", "CITY", "STATE", "SECONDARY_ADDRESS"}:
         return None
-    if not any(map(str.isdigit, text[start:end])):
+    said = text[start:end]
+    if not any(map(str.isdigit, said)) or not any(each.isupper() or each >= "\u0590" for each in said):
         return None
     return Span(start, extended(text, end), "ADDRESS", round(sure, 3))

@@ -49,7 +49,7 @@ _SIGNED: Final = (
     "|pozdrawiam|pozdravem|děkuji|с уважением|thx|the usual place"
 )
 _INTRODUCED: Final = re.compile(
-    rf"(?<![^\W\d_])(?:(?P<title>{_TITLES.replace(' ', '|')})(?:\.|:)?[ \u00a0]+"
+    rf"(?<![^\W\d_])(?<![.@-])(?:(?P<title>{_TITLES.replace(' ', '|')})(?:\.|:)?[ \u00a0]+"
     rf"|(?P<said>{_SAID})[ \u00a0]+|(?P<role>{_ROLES})[\"']?(?P<colon>[ \u00a0]?[:=：][ \u00a0]?[\"'(]{{0,2}}|[ \u00a0]+)"
     rf"|(?P<greeted>{_GREETED})[,!]?[ \u00a0]+|(?P<signed>{_SIGNED})[,.!]?[ \u00a0]?\n?)",
     re.IGNORECASE,
@@ -125,6 +125,10 @@ def _name(text: str, at: int, most: int) -> tuple[int, int, int]:
 
 
 _MAILED: Final = re.compile(r"(?P<name>[^\W\d_][\w'’.-]*(?: [^\W\d_][\w'’.-]*){0,3}) ?(?:<|\()(?=[\w.+%-]{1,64}@)")
+_BESIDE: Final = re.compile(
+    r"(?:[:;—–|] |\n|^|\d[,;] ?|, | for | за )(?P<name>(?:[^\W\d_]|['’.-])+(?: (?:[^\W\d_]|['’.-])+){1,3})"
+    r"(?=[,;]? ?(?:\(?\+\d|\(0?\d|0\d[\d ./-]{6}|[\w.+%-]{1,40}@\w))"
+)
 _NATIVE: Final = (
     # Chinese, Japanese, Korean
     re.compile(r"(?:我叫|我是|收件人[：:]|联系人[：:]?|姓名[：:]?|户名|戶名|(?<=[了，,])找)(?P<name>[\u4e00-\u9fff]{2,4})(?=[，,。；;、\s]|手|电|$)"),
@@ -147,12 +151,12 @@ _NATIVE: Final = (
 
 def native(text: str) -> Iterator[Span]:
     """Names in scripts without capitals, by the words around them; and those before an e-mail address in brackets."""
-    for found in _MAILED.finditer(text):
-        first = found.start()
+    for found in (*_MAILED.finditer(text), *_BESIDE.finditer(text)):
+        first = found.start("name")
         words = found.group("name").split(" ")
-        while words and not words[0][0].isupper():
+        while words and (not words[0][0].isupper() or words[0].lower() in _NO_NAMES | _TITLE_WORDS):
             first += len(words.pop(0)) + 1
-        if words and all(word[0].isupper() or word in _PARTICLES for word in words) and words[0].lower() not in _NO_NAMES:
+        if words and all(word[0].isupper() or word in _PARTICLES for word in words):
             yield Span(first, found.end("name"), "NAME", 0.85)
     if not text.isascii():
         for pattern in _NATIVE:
@@ -189,6 +193,7 @@ _BEFORE: Final = re.compile(
 _WITH_POST: Final = re.compile(
     rf"{_WORD}(?: {_WORD}){{0,3}},? (?:no:? ?)?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,4}}[a-z]?)?(?: [A-Z](?: \d{{1,3}})?)?,? (?:[^\n,;]{{1,14}}, ){{0,2}}(?:{_POST}) {_WORD}(?: [A-Z]\w*)?"
 )
+_UP_TO_DIGIT: Final = re.compile(r"\D*")
 _EAST: Final = (
     re.compile(
         r"(?:〒\d{3}-\d{4} ?)?[\u4e00-\u9fff]{2,12}?[市区區县縣都府県][\u4e00-\u9fff0-9０-９\-－A-Za-z\u30a0-\u30ff]{0,40}?(?:\d|[０-９])[\u4e00-\u9fff0-9０-９\-－A-Za-z\u30a0-\u30ff]{0,20}(?: [\u30a0-\u30ff\u4e00-\u9fff]{2,12}\d{1,4})?"
@@ -199,6 +204,8 @@ _NEXT: Final = re.compile(
     r"(?:,[ \n]?|[ \n])(?P<part>(?:apt|apto|ap|app|unit|suite|flat|piso|et|bl|bloc|кв|д|эт|ет|2n|1a|th|st|nr|no|edif|bus|esq|lgh|дом|em)?\.? ?#?\d[\w°º.\-/]{0,8}(?: \d[A-Z\d]{1,2}\b)?(?: [^\W\d_][\w'’/-]*){0,3}"
     r"|[^\W\d_][\w'’./-]*(?: [^\W\d_][\w'’./-]*){0,3}(?: -)?(?: [A-Z]{2})?(?: \d[\d\-]{3,9}| [A-Z]{1,3}\d[A-Z\d]{0,2} \d[A-Z]{2}| [A-Z]\d[A-Z] \d[A-Z]\d)?)"
 )
+_UNITS: Final = frozenset("apt apto ap app unit suite flat piso et bl bloc кв д эт ет em edif bus esq lgh th st nr no дом г".split())
+_NO_PART: Final = re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]{3}|\d{7}|\d[\d ]{9}|@")
 _LABEL: Final = re.compile(
     r"(?:tel|phone|telefon|mobil|mob|cell|cel|email|mail|fax|iban|konto|compte|account|weight|recipient|ask|attn|dob|ref|bic|call|ring|gsm|tlf|puh|hp|cep|cap|schlüssel|belopp)\b",
     re.IGNORECASE,
@@ -212,7 +219,7 @@ def addresses(text: str) -> Iterator[Span]:
             for found in pattern.finditer(text):
                 if pattern is _ENGLISH and not _capital(found.group()):
                     continue
-                if pattern is _WITH_POST and not found.group()[0].isupper() and not found.group()[0].isdigit():
+                if pattern is _WITH_POST and not _capital(_UP_TO_DIGIT.match(found.group()).group()):  # type: ignore[union-attr]
                     continue
                 yield Span(found.start(), extended(text, found.end()), "ADDRESS", 0.75)
         if not text.isascii():
@@ -233,16 +240,18 @@ def extended(text: str, end: int) -> int:
         if following is None:
             break
         part = following.group("part")
-        if _LABEL.match(part) is not None:
-            break
-        lead = part.lstrip("#0123456789 ")
-        if not any(map(str.isdigit, part)) and not (lead[:1].isupper() or lead[:1] > "\u0590"):
-            break
         words = part.split(" ")
+        if _LABEL.match(part) is not None or _NO_PART.search(part) is not None or text[following.end() : following.end() + 1] == "@":
+            break
+        if words[0][:1].islower() and words[0].rstrip(".") not in _UNITS and not words[0][-1:].isdigit():
+            break
         kept = len(words)
         for number, word in enumerate(words):
-            if word[:1].islower() and number and not any(map(str.isdigit, " ".join(words[number:]))):
+            if number and word[:1].islower() and not any(map(str.isdigit, " ".join(words[number:]))):
                 kept = number
+                break
+            if word.endswith(".") and len(word) > 5:
+                kept = number + 1
                 break
         size = len(" ".join(words[:kept]))
         end = following.start("part") + size
@@ -268,7 +277,7 @@ def full_name(text: str, start: int, end: int) -> tuple[int, int]:
     if start >= end or not text[start].isalpha():
         return start, start
     if not text[start].isupper():
-        return start, end
+        return start, start if text[start].islower() else end
     first, last, count = _name(text, start, 4)
     if not count:
         return start, start
