@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from sekimori.guard.scan import Scan
+
 
 class Span(NamedTuple):
     start: int
@@ -19,26 +21,30 @@ class Span(NamedTuple):
 
 
 _TITLES: Final = (
-    "mr mrs ms miss mx dr prof professor sir madam herr herrn frau hr fr dipl-ing mme mlle m maître me dre señor señora sr sra srta"
+    "mr mrs ms miss mx dr prof professor sir madam herr herrn frau hr fr dipl-ing mme mlle maître dre señor señora sr sra srta"
     " don doña dona lic ing doctor doctora signor signora sig dott dottoressa dhr mevrouw mevr fam familie famiglia familia família"
     " pan pani pán paní özv господин госпожа г-н г-жа bay bayan opa oma onkel tante tía tío anh chị kurir kurýr"
     " si kak pak bu ibu bapak encik puan cik"
 )
 _SAID: Final = (
-    "my name is|her name is|his name is|legal name|mein name ist|je m'appelle|je suis|me llamo|mi nombre es|soy|meu nome é|me chamo"
-    "|aqui é [oa]|mi chiamo|sono|mijn naam is|ik ben|hallo, met|jag heter|jeg hedder|jeg heter|nimeni on|olen|nazywam się|jestem"
-    "|jmenuji se|volám sa|mă numesc|sunt|zovem se|зовем се|казвам се|меня зовут|мене звати|με λένε|ονομάζομαι|adım|merhaba ben"
-    "|nama saya|saya|naitwa|jina langu ni|esu|mano vardas|mani sauc|minu nimi on|em dic|soc (?:en|la|na)|tôi là|tên tôi là|held by"
-    "|au nom de|en nombre de|em nome de|t\\.n\\.v\\.|demander|pregunta por|ask for|meet|tell|dejar con|entregar a|an der|za|till"
+    "my name is|her name is|his name is|legal name|mein name ist|je m'appelle|me llamo|mi nombre es|meu nome é|me chamo"
+    "|aqui é [oa]|mi chiamo|mijn naam is|ik ben|hallo, met|jag heter|jeg hedder|jeg heter|nimeni on|nazywam się"
+    "|jmenuji se|volám sa|mă numesc|zovem se|зовем се|казвам се|меня зовут|мене звати|με λένε|ονομάζομαι|adım|merhaba ben"
+    "|nama saya|naitwa|jina langu ni|mano vardas|mani sauc|minu nimi on|em dic|soc (?:en|la|na)|tôi là|tên tôi là|held by"
+    "|au nom de|en nombre de|em nome de|t\\.n\\.v\\.|pregunta por|ask for"
+)
+_WEAK: Final = (
+    "je suis|soy|sono|olen|jestem|sunt|saya|esu|demander|meet|tell|dejar con|entregar a|m\\.|from|to|de|von|name|full name|nombre|nome|nom|contact"
+    "|contacto|kontakt|client|customer|agent|owner|cc|sender|author|name of"
 )
 _ROLES: Final = (
-    "name|full name|surname|first name|last name|nombre|nome|nom|prénom|vorname|nachname|imię|nazwisko|имя|фио|contact|contacto|kontakt"
-    "|driver|patient|paciente|customer|client|cliente|tenant|owner|landlord|cardholder|borrower|co-borrower|applicant|recipient|sender"
-    "|attn|author|from|de|von|reporter|caseworker|agent|holder|beneficiary|bénéficiaire|beneficiario|beneficiário|titular|destinatario"
+    "surname|first name|last name|prénom|vorname|nachname|imię|nazwisko|имя|фио"
+    "|driver|patient|paciente|cliente|tenant|landlord|cardholder|borrower|co-borrower|applicant|recipient"
+    "|attn|reporter|caseworker|holder|beneficiary|bénéficiaire|beneficiario|beneficiário|titular|destinatario"
     "|destinatário|empfänger|absender|ansprechpartner|unterschrift|bewerberin|bewerber|karteninhaber|geschädigte|kunde|kundin|locataire"
     "|mottagare|modtager|mottaker|saaja|asiakas|odbiorca|klient|klientka|zarządca|stranka|gost|kedvezményezett|bejelentő|programare"
     "|получатель|держатель|клиент|отримувач|отримувачка|водій|водитель|δικαιούχος|alıcı|gavėja|gavėjas|klients|motorista|spedire a"
-    "|signatories are|witness|bride|groom|parent|child|titolare|intestatario|vaktmester|techniker|ficha|cc|to|fn|next of kin|my ex is"
+    "|signatories are|witness|bride|groom|parent|child|titolare|intestatario|vaktmester|techniker|ficha|fn|next of kin|my ex is"
 )
 _GREETED: Final = (
     "dear|hi|hello|hey|hallo|moin|liebe|lieber|kära|hej|hei|estimad[oa]|querid[oa]|cher|chère|ciao|caro|cara|salut c'est"
@@ -48,12 +54,14 @@ _SIGNED: Final = (
     "regards|best|thanks|cheers|sincerely|yours|gruß|grüße|grüßen|lg|cordialement|saludos|atentamente|hälsningar|hilsen"
     "|pozdrawiam|pozdravem|děkuji|с уважением|thx|the usual place"
 )
-_INTRODUCED: Final = re.compile(
-    rf"(?<![^\W\d_])(?<![.@-])(?:(?P<title>{_TITLES.replace(' ', '|')})(?:\.|:)?[ \u00a0]+"
-    rf"|(?P<said>{_SAID})[ \u00a0]+|(?P<role>{_ROLES})[\"']?(?P<colon>[ \u00a0]?[:=：][ \u00a0]?[\"'(]{{0,2}}|[ \u00a0]+)"
-    rf"|(?P<greeted>{_GREETED})[,!]?[ \u00a0]+|(?P<signed>{_SIGNED})[,.!]?[ \u00a0]?\n?)",
-    re.IGNORECASE,
+_CUE: Final = (
+    rf"(?:(?P<title>{_TITLES.replace(' ', '|')})(?:\.|:)?[ \u00a0]+"
+    rf"|(?P<said>{_SAID})[ \u00a0]+|(?P<weak>{_WEAK})[ \u00a0:=\"'(]{{1,4}}|(?P<role>{_ROLES})[\"']?(?P<colon>[ \u00a0]?[:=：][ \u00a0]?[\"'(]{{0,2}}|[ \u00a0]+)"
+    rf"|(?P<greeted>{_GREETED})[,!]?[ \u00a0]+|(?P<signed>{_SIGNED})[,.!]?[ \u00a0]?\n?)"
 )
+_INTRODUCED: Final = re.compile(rf"(?<![^\W\d_])(?<![.@-]){_CUE}", re.IGNORECASE)
+_PLACES: Final = Scan(rf"(?:^|[^\pL.@\-])(?i:{_CUE.replace(chr(92) + 'u00a0', chr(92) + 'x{a0}')})\p{{L}}")
+"""The same, where a letter follows, for the first look."""
 _TOKEN: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|['’](?=[^\W\d_])|-(?=[^\W\d_]))*(?![\w@])\.?")
 _PARTICLES: Final = frozenset(
     "van von der den de da do dos das del della di la le el al bin binti bint ben ter ten af av zu zum y e freiherr ní ní".split()
@@ -73,9 +81,12 @@ _TITLE_WORDS: Final = frozenset(_TITLES.split())
 
 def introduced(text: str) -> Iterator[Span]:
     """Names that stand behind a word which introduces one: a title, "my name is", a label, a greeting, a farewell."""
-    done = 0
-    for cue in _INTRODUCED.finditer(text):
-        if cue.end() < done:
+    places, done = _PLACES.places(text, 0), 0
+    place = places.next(0)
+    while place >= 0:
+        cue = _INTRODUCED.match(text, place) or _INTRODUCED.match(text, place + 1)
+        place = places.next(place + 1 if cue is None else max(cue.end() - 1, place + 1))
+        if cue is None or cue.end() < done:
             continue
         kind = cue.lastgroup if cue.lastgroup != "colon" else "role"
         colon = cue.group("colon")
@@ -83,7 +94,9 @@ def introduced(text: str) -> Iterator[Span]:
         first, end, count = _name(text, cue.end(), most)
         if not count:
             continue
-        if kind == "role" and (colon is None or not colon.strip()) and count < 2:
+        if count < 2 and (kind == "weak" or (kind == "role" and not (colon or "").strip())):
+            continue
+        if count == 1 and end - first < 2:
             continue
         if kind in ("greeted", "signed") and count == 1 and text[end : end + 1] not in (",", "", "\n", "!", ".", ":"):
             continue
@@ -193,6 +206,17 @@ _BEFORE: Final = re.compile(
 _WITH_POST: Final = re.compile(
     rf"{_WORD}(?: {_WORD}){{0,3}},? (?:no:? ?)?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,4}}[a-z]?)?(?: [A-Z](?: \d{{1,3}})?)?,? (?:[^\n,;]{{1,14}}, ){{0,2}}(?:{_POST}) {_WORD}(?: [A-Z]\w*)?"
 )
+_BUILT: Final = Scan(
+    rf"\d[\pL\d/\-]{{0,8}} (?:\pL[\pL\pN'’.\-]* ){{1,4}}(?i:{_KIND})\b|(?i:po box) \d|(?i:road|street|lane), \pL"
+    r"|(?i:straße|strasse|str\.|weg|gasse|allee|platz|damm|ufer|gade|gatan|vägen|veien|gata|gaten|katu|straat|laan|gracht|plein|kade|utca|út|cesta"
+    r"|ulica|caddesi|sokak|blv\.|pr\.|gatvė) (?i:no:? ?)?[a-z]?\d"
+    r"|(?i:ul\.|al\.|ulica|ул\.|улица|вул\.|бул\.|просп\.|rue|av\.|bd|boulevard|impasse|chemin|quai|venelle|calle|carrera|avenida|paseo|plaza"
+    r"|camino|bulevar|rua|travessa|ladeira|praça|via|viale|corso|piazza|contrada|vicolo|str\.|strada|jl\.|jalan|carrer|οδός|λεωφόρος|شارع|רחוב|mtaa)"
+    r" [^\n,;:]{2,40}(?:\p{Nd}|, \d{4}|,? ap)"
+    r"|\pL,? (?i:no:? ?)?\d[\pL\d/\- ]{0,10},? (?:[^\n,;]{1,14}, ){0,2}[A-Z]?[\d\- A-Z]{4,9} \pL"
+    r"|[市区區县縣都府県시도구군로길]"
+)
+"""Where an address may be, for the first look."""
 _UP_TO_DIGIT: Final = re.compile(r"\D*")
 _EAST: Final = (
     re.compile(
@@ -214,7 +238,7 @@ _LABEL: Final = re.compile(
 
 def addresses(text: str) -> Iterator[Span]:
     """What is built like a postal address: a street with a number, on to the town as far as it is written."""
-    if any(map(str.isdigit, text)):
+    if _BUILT.places(text, 0).next(0) >= 0:
         for pattern in (_WITH_POST, _ENGLISH, _BEHIND, _BEFORE):
             for found in pattern.finditer(text):
                 if pattern is _ENGLISH and not _capital(found.group()):
