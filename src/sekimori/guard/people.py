@@ -51,7 +51,7 @@ _GREETED: Final = (
     "|dzień dobry|labdien|tere|merhaba|terve|добрый день|добрий день|здравствуйте|καλημέρα"
 )
 _SIGNED: Final = (
-    "regards|best|thanks|cheers|sincerely|yours|gruß|grüße|grüßen|lg|cordialement|saludos|atentamente|hälsningar|hilsen"
+    "regards|best|thanks|cheers|sincerely|yours|gruß|grüße|grüßen|cordialement|saludos|atentamente|hälsningar|hilsen"
     "|pozdrawiam|pozdravem|děkuji|с уважением|thx|the usual place"
 )
 _CUE: Final = (
@@ -71,11 +71,12 @@ _NO_NAMES: Final = frozenset(
     " she they the a an this that my our your i in on at for from to and or if not no yes please thanks thank best regards"
     " support monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september"
     " october november december colleagues friends folks guys student students hiring manager sirs ladies gentlemen world claude"
-    " gemini siri alexa name email phone address number id date iban tel kunde kundin kunden damen herren alle zusammen"
+    " gemini siri alexa ai bot chatbot chatbots assistant leser reader readers administrator registry legal clinic name email phone address number id date iban tel kunde kundin kunden damen herren alle zusammen"
     " welt nutzer user admin administrator company inc ltd gmbh bank street road python java pepper whippy google microsoft"
     " pushpin dry internal null none true false unknown request response data message hello hi dear hallo tous monde"
     " señores todos ihr ihre sie der die das den dem ein eine einen les le la el los las il lo gli".split()
 )
+_WHOLE_TITLES: Final = frozenset("sir madam miss professor herr herrn frau mlle maître señor señora don doña dona doctor doctora signor signora".split())
 _TITLE_WORDS: Final = frozenset(_TITLES.split())
 
 
@@ -90,6 +91,8 @@ def introduced(text: str) -> Iterator[Span]:
             continue
         kind = cue.lastgroup if cue.lastgroup != "colon" else "role"
         colon = cue.group("colon")
+        if kind == "title" and "." in cue.group() and cue.group("title").lower() in _WHOLE_TITLES:
+            continue  # the end of a sentence
         most = 4
         first, end, count = _name(text, cue.end(), most)
         if not count:
@@ -142,36 +145,39 @@ _BESIDE: Final = re.compile(
     r"(?:[:;—–|] |\n|^|\d[,;] ?|, | for | за )(?P<name>(?:[^\W\d_]|['’.-])+(?: (?:[^\W\d_]|['’.-])+){1,3})"
     r"(?=[,;]? ?(?:\(?\+\d|\(0?\d|0\d[\d ./-]{6}|[\w.+%-]{1,40}@\w))"
 )
+_REACHED: Final = Scan(r"\(?\+\d|\(0?\d|0\d[\d ./\-]{6}")
+_SCRIPTS: Final = Scan(r"[\p{Han}\p{Hangul}\p{Arabic}\p{Hebrew}\p{Devanagari}\p{Bengali}\p{Tamil}\p{Thai}]| vagyok")
 _NATIVE: Final = (
     # Chinese, Japanese, Korean
     re.compile(r"(?:我叫|我是|收件人[：:]|联系人[：:]?|姓名[：:]?|户名|戶名|(?<=[了，,])找)(?P<name>[\u4e00-\u9fff]{2,4})(?=[，,。；;、\s]|手|电|$)"),
-    re.compile(r"(?P<name>[\u4e00-\u9fff]{1,4}(?:[ \u3000][\u3040-\u30ff\u4e00-\u9fff]{1,5})?)(?=と申します|様|さん(?!の)|氏)"),
+    re.compile(r"(?P<name>[\u4e00-\u9fff]{1,4}(?:[ \u3000][\u3040-\u30ff\u4e00-\u9fff]{1,5})?)(?=と申します|様)"),
     re.compile(r"(?:受取人は|担当は|氏名[：:])(?P<name>[\u4e00-\u9fff]{1,4}(?:[ \u3000][\u3040-\u30ff\u4e00-\u9fff]{1,5})?)(?=です|、|。|が)"),
     re.compile(r"(?:안녕하세요[ ,.]*|저는 |제 이름은 )(?P<name>[\uac00-\ud7a3]{2,5})(?=입니다|이라고|라고|예요|이에요)"),
-    re.compile(r"(?:받는 분|담당|수취인|고객|이름)[ :]+(?P<name>[\uac00-\ud7a3]{2,5})(?=[\s,.님씨]|$)"),
+    re.compile(r"(?:받는 분|담당|수취인|고객|이름)[ :]+(?P<name>[\uac00-\ud7a3]{2,4})(?<![는은이가을를의])(?=[\s,.님씨]|$)"),
     # Arabic, Persian, Hebrew
     re.compile(r"(?:(?<!\w)أنا|اسمي|باسم|السيد|السيدة|اسأل عن|الاسم[:：]?)[ :]+(?P<name>[\u0621-\u064a]{2,}(?: [\u0621-\u064a]{2,}){0,2})(?=[،,.\n]|$)"),
     re.compile(r"(?:شماره\u200c?|سلام، )(?P<name>[\u0621-\u06cc]{2,}(?: [\u0621-\u06cc]{2,}){1,2})(?= هستم)"),
-    re.compile(r"(?:شما?ي|שמי|על שם|קוראים לי|מר|גברת) (?P<name>[\u05d0-\u05ea]{2,}(?: [\u05d0-\u05ea-]{2,}){0,2})(?=[,.\n]|$)"),
+    re.compile(r"(?:שמי|על שם|קוראים לי) (?P<name>[\u05d0-\u05ea]{2,}(?: [\u05d0-\u05ea-]{2,}){0,2})(?=[,.\n]|$)"),
     # Devanagari, Bengali, Tamil, Thai
-    re.compile(r"(?:मैं|मेरा नाम|नाम[:：]?|श्री|श्रीमती) (?P<name>[\u0900-\u097f]{2,}(?: [\u0900-\u097f]{3,})?)(?= बोल| है|[,।])"),
-    re.compile(r"(?:আমার নাম|নাম[:：]?) (?P<name>[\u0980-\u09ff]{2,}(?: [\u0980-\u09ff]{2,})?)(?=[,।]|$)"),
+    re.compile(r"(?:मैं|मेरा नाम|श्री|श्रीमती) (?P<name>[\u0900-\u097f]{2,}(?: [\u0900-\u097f]{3,})?)(?= बोल| है)"),
+    re.compile(r"(?:আমার নাম) (?P<name>[\u0980-\u09ff]{2,}(?: [\u0980-\u09ff]{2,})?)(?=[,।]|$)"),
     re.compile(r"(?:என் பெயர் |வணக்கம், )(?P<name>[\u0b80-\u0bff]{4,}(?: [\u0b80-\u0bff]{3,})?)(?= பேசுகிறேன்|[,.])"),
-    re.compile(r"(?:ดิฉัน|ผม|คุณ|ชื่อ)[ ]?(?P<name>[\u0e00-\u0e7f]{3,}(?: [\u0e00-\u0e7f]{3,})?)(?= โทร|[ ,]|$)"),
+    re.compile(r"(?:ดิฉัน|ผม|คุณ) ?(?P<name>[\u0e00-\u0e7f]{3,12}(?: [\u0e00-\u0e7f]{3,12})?)(?= โทร| ห้อง|,)"),
     re.compile(r"(?P<name>[A-ZÁÉÍÓÖŐÚÜŰ][\w]+ [A-ZÁÉÍÓÖŐÚÜŰ]\w+)(?= vagyok)"),
 )
 
 
 def native(text: str) -> Iterator[Span]:
     """Names in scripts without capitals, by the words around them; and those before an e-mail address in brackets."""
-    for found in (*_MAILED.finditer(text), *_BESIDE.finditer(text)):
+    beside = "@" in text or _REACHED.places(text, 0).next(0) >= 0
+    for found in (*_MAILED.finditer(text), *_BESIDE.finditer(text)) if beside else ():
         first = found.start("name")
         words = found.group("name").split(" ")
         while words and (not words[0][0].isupper() or words[0].lower() in _NO_NAMES | _TITLE_WORDS):
             first += len(words.pop(0)) + 1
         if words and all(word[0].isupper() or word in _PARTICLES for word in words):
             yield Span(first, found.end("name"), "NAME", 0.85)
-    if not text.isascii():
+    if not text.isascii() and _SCRIPTS.places(text, 0).next(0) >= 0:
         for pattern in _NATIVE:
             for found in pattern.finditer(text):
                 yield Span(found.start("name"), found.end("name"), "NAME", 0.7)
@@ -207,14 +213,11 @@ _WITH_POST: Final = re.compile(
     rf"{_WORD}(?: {_WORD}){{0,3}},? (?:no:? ?)?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,4}}[a-z]?)?(?: [A-Z](?: \d{{1,3}})?)?,? (?:[^\n,;]{{1,14}}, ){{0,2}}(?:{_POST}) {_WORD}(?: [A-Z]\w*)?"
 )
 _BUILT: Final = Scan(
-    rf"\d[\pL\d/\-]{{0,8}} (?:\pL[\pL\pN'’.\-]* ){{1,4}}(?i:{_KIND})\b|(?i:po box) \d|(?i:road|street|lane), \pL"
-    r"|(?i:straße|strasse|str\.|weg|gasse|allee|platz|damm|ufer|gade|gatan|vägen|veien|gata|gaten|katu|straat|laan|gracht|plein|kade|utca|út|cesta"
-    r"|ulica|caddesi|sokak|blv\.|pr\.|gatvė) (?i:no:? ?)?[a-z]?\d"
-    r"|(?i:ul\.|al\.|ulica|ул\.|улица|вул\.|бул\.|просп\.|rue|av\.|bd|boulevard|impasse|chemin|quai|venelle|calle|carrera|avenida|paseo|plaza"
-    r"|camino|bulevar|rua|travessa|ladeira|praça|via|viale|corso|piazza|contrada|vicolo|str\.|strada|jl\.|jalan|carrer|οδός|λεωφόρος|شارع|רחוב|mtaa)"
-    r" [^\n,;:]{2,40}(?:\p{Nd}|, \d{4}|,? ap)"
-    r"|\pL,? (?i:no:? ?)?\d[\pL\d/\- ]{0,10},? (?:[^\n,;]{1,14}, ){0,2}[A-Z]?[\d\- A-Z]{4,9} \pL"
-    r"|[市区區县縣都府県시도구군로길]"
+    rf"(?i:[ .](?:{_KIND})\b|po box \d|(?:straße|strasse|str\.|weg|gasse|allee|platz|damm|ufer|gade|gatan|vägen|veien|gata|gaten|katu|straat|laan"
+    r"|gracht|plein|kade|utca|út|cesta|ulica|caddesi|sokak|blv\.|pr\.|gatvė) (?:no:? ?)?[a-z]?\d"
+    r"|\b(?:ul\.|al\.|rue|av\.|bd|boulevard|impasse|chemin|quai|venelle|calle|carrera|avenida|paseo|plaza|camino|bulevar|rua|travessa|ladeira|praça"
+    r"|via|viale|corso|piazza|contrada|vicolo|str\.|strada|jl\.|jalan|carrer|mtaa) "
+    r"|(?:ул\.|улица|вул\.|бул\.|просп\.|οδός|λεωφόρος|شارع|רחוב) )|\d,? [\d\- A-Z]{4,8} \pL|[市区區县縣都府県시도구군로길]"
 )
 """Where an address may be, for the first look."""
 _UP_TO_DIGIT: Final = re.compile(r"\D*")
@@ -238,7 +241,7 @@ _LABEL: Final = re.compile(
 
 def addresses(text: str) -> Iterator[Span]:
     """What is built like a postal address: a street with a number, on to the town as far as it is written."""
-    if _BUILT.places(text, 0).next(0) >= 0:
+    if any(map(str.isdigit, text)) and _BUILT.places(text, 0).next(0) >= 0:
         for pattern in (_WITH_POST, _ENGLISH, _BEHIND, _BEFORE):
             for found in pattern.finditer(text):
                 if pattern is _ENGLISH and not _capital(found.group()):
