@@ -39,7 +39,7 @@ class Unavailable(Exception):
     """The model or what runs it is not installed, or its files are not the ones that are known."""
 
 
-class _Mark(NamedTuple):
+class Mark(NamedTuple):
     label: str
     begins: bool
     start: int
@@ -89,13 +89,13 @@ class Model:
         """What finds NAME and ADDRESS, as far as they are among `types`."""
         return Names(self, frozenset(types) & frozenset(TYPES))
 
-    def marks(self, text: str) -> list[_Mark]:
+    def marks(self, text: str) -> list[Mark]:
         """The words of a text of at most LONGEST + CONTEXT characters that the model marks, in order."""
         import numpy
 
         encoded = self._tokenizer.encode(text, add_special_tokens=False)
         ids, offsets = encoded.ids, encoded.offsets
-        marks: list[_Mark] = []
+        marks: list[Mark] = []
         for first in range(0, len(ids), _TOKENS):
             part = numpy.array([[2, *ids[first : first + _TOKENS], 3]], dtype=numpy.int64)
             given = {"input_ids": part, "attention_mask": numpy.ones_like(part), "token_type_ids": numpy.zeros_like(part)}
@@ -106,7 +106,7 @@ class Model:
             for number, score, (start, end) in zip(best, scores, offsets[first : first + _TOKENS], strict=True):
                 label = self._labels[number]
                 if label != "O" and end > start:
-                    marks.append(_Mark(label[2:], label[0] == "B", start, end, score))
+                    marks.append(Mark(label[2:], label[0] == "B", start, end, score))
         return marks
 
 
@@ -137,9 +137,10 @@ class Names:
 
     def _judged(self, text: str, start: int, end: int) -> list[Match]:
         base = max(0, start - CONTEXT)
-        said = unmarked(text[base:end])
+        said = text[base:end]
         spans = [*addresses(said), *introduced(said), *native(said)]
         if self._model is not None:
+            said = unmarked(said)
             spans += joined_marks(said, self._model.marks(said))
         return [
             Match(max(base + span.start, start), base + span.end, span.type, CHECK, span.confidence)
@@ -196,10 +197,10 @@ _BETWEEN_PARTS: Final = re.compile(r"[\s,.;/#°º|-]{0,4}(?:\w{1,5}[ .]{0,2})?\Z
 _WORD: Final = re.compile(r"[\w'’-]*")
 
 
-def joined_marks(text: str, marks: Sequence[_Mark]) -> list[Span]:
+def joined_marks(text: str, marks: Sequence[Mark]) -> list[Span]:
     """Marks of words put together to names and addresses, in order."""
     spans: list[Span] = []
-    group: list[_Mark] = []
+    group: list[Mark] = []
 
     def close() -> None:
         if group:
@@ -223,15 +224,17 @@ def joined_marks(text: str, marks: Sequence[_Mark]) -> list[Span]:
 
 
 _LEAST: Final = 0.5
-_NAME_SURE: Final = 0.75
-_ADDRESS_SURE: Final = 0.75
+_ONE_WORD: Final = 0.8
+_SEVERAL: Final = 0.5
+_ADDRESS: Final = 0.9
+"""How sure the model must be of a name of one word, of several, and of an address."""
 
 
 def _kind(label: str) -> str | None:
     return "NAME" if label in _NAME_LABELS else "ADDRESS" if label in _ADDRESS_LABELS else None
 
 
-def _span(text: str, group: Sequence[_Mark]) -> Span | None:
+def _span(text: str, group: Sequence[Mark]) -> Span | None:
     """What marks of words come to: whole words, as the rules of each type have them."""
     kind = _kind(group[0].label)
     sure = sum(mark.score for mark in group) / len(group)
@@ -245,13 +248,16 @@ def _span(text: str, group: Sequence[_Mark]) -> Span | None:
         while end > start and text[end - 1] in "'’-":
             end -= 1
     if kind == "NAME":
-        if sure < _NAME_SURE:
-            return None
         start, end = full_name(text, start, end)
-        return Span(start, end, "NAME", round(sure, 3)) if end > start else None
+        said = text[start:end]
+        if not said or any(map(str.isdigit, said)) or said.endswith(("'s", "’s")):
+            return None
+        alone = " " not in said
+        return Span(start, end, "NAME", round(sure, 3)) if sure >= (_ONE_WORD if alone else _SEVERAL) else None
     labels = {mark.label for mark in group}
-    if sure < _ADDRESS_SURE or "STREET_NAME" not in labels or not labels & {"BUILDING_NUMBER", "ZIP_CODE", "CITY"}:
+    if sure < _ADDRESS or "STREET_NAME" not in labels or not labels & {"ZIP_CODE", "CITY", "STATE", "SECONDARY_ADDRESS"}:
         return None
-    if not any(map(str.isdigit, text[start:end])):
+    said = text[start:end]
+    if not any(map(str.isdigit, said)) or not any(each.isupper() or each >= "\u0590" for each in said):
         return None
     return Span(start, extended(text, end), "ADDRESS", round(sure, 3))

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from sekimori.guard.scan import Scan
+
 
 class Span(NamedTuple):
     start: int
@@ -19,41 +21,47 @@ class Span(NamedTuple):
 
 
 _TITLES: Final = (
-    "mr mrs ms miss mx dr prof professor sir madam herr herrn frau hr fr dipl-ing mme mlle m maître me dre señor señora sr sra srta"
+    "mr mrs ms miss mx dr prof professor sir madam herr herrn frau hr fr dipl-ing mme mlle maître dre señor señora sr sra srta"
     " don doña dona lic ing doctor doctora signor signora sig dott dottoressa dhr mevrouw mevr fam familie famiglia familia família"
     " pan pani pán paní özv господин госпожа г-н г-жа bay bayan opa oma onkel tante tía tío anh chị kurir kurýr"
     " si kak pak bu ibu bapak encik puan cik"
 )
 _SAID: Final = (
-    "my name is|her name is|his name is|legal name|mein name ist|je m'appelle|je suis|me llamo|mi nombre es|soy|meu nome é|me chamo"
-    "|aqui é [oa]|mi chiamo|sono|mijn naam is|ik ben|hallo, met|jag heter|jeg hedder|jeg heter|nimeni on|olen|nazywam się|jestem"
-    "|jmenuji se|volám sa|mă numesc|sunt|zovem se|зовем се|казвам се|меня зовут|мене звати|με λένε|ονομάζομαι|adım|merhaba ben"
-    "|nama saya|saya|naitwa|jina langu ni|esu|mano vardas|mani sauc|minu nimi on|em dic|soc (?:en|la|na)|tôi là|tên tôi là|held by"
-    "|au nom de|en nombre de|em nome de|t\\.n\\.v\\.|demander|pregunta por|ask for|meet|tell|dejar con|entregar a|an der|za|till"
+    "my name is|her name is|his name is|legal name|mein name ist|je m'appelle|me llamo|mi nombre es|meu nome é|me chamo"
+    "|aqui é [oa]|mi chiamo|mijn naam is|ik ben|hallo, met|jag heter|jeg hedder|jeg heter|nimeni on|nazywam się"
+    "|jmenuji se|volám sa|mă numesc|zovem se|зовем се|казвам се|меня зовут|мене звати|με λένε|ονομάζομαι|adım|merhaba ben"
+    "|nama saya|naitwa|jina langu ni|mano vardas|mani sauc|minu nimi on|em dic|soc (?:en|la|na)|tôi là|tên tôi là|held by"
+    "|au nom de|en nombre de|em nome de|t\\.n\\.v\\.|pregunta por|ask for"
+)
+_WEAK: Final = (
+    "je suis|soy|sono|olen|jestem|sunt|saya|esu|demander|meet|tell|dejar con|entregar a|m\\.|from|to|de|von|name|full name|nombre|nome|nom|contact"
+    "|contacto|kontakt|client|customer|agent|owner|cc|sender|author|name of"
 )
 _ROLES: Final = (
-    "name|full name|surname|first name|last name|nombre|nome|nom|prénom|vorname|nachname|imię|nazwisko|имя|фио|contact|contacto|kontakt"
-    "|driver|patient|paciente|customer|client|cliente|tenant|owner|landlord|cardholder|borrower|co-borrower|applicant|recipient|sender"
-    "|attn|author|from|de|von|reporter|caseworker|agent|holder|beneficiary|bénéficiaire|beneficiario|beneficiário|titular|destinatario"
+    "surname|first name|last name|prénom|vorname|nachname|imię|nazwisko|имя|фио"
+    "|driver|patient|paciente|cliente|tenant|landlord|cardholder|borrower|co-borrower|applicant|recipient"
+    "|attn|reporter|caseworker|holder|beneficiary|bénéficiaire|beneficiario|beneficiário|titular|destinatario"
     "|destinatário|empfänger|absender|ansprechpartner|unterschrift|bewerberin|bewerber|karteninhaber|geschädigte|kunde|kundin|locataire"
     "|mottagare|modtager|mottaker|saaja|asiakas|odbiorca|klient|klientka|zarządca|stranka|gost|kedvezményezett|bejelentő|programare"
     "|получатель|держатель|клиент|отримувач|отримувачка|водій|водитель|δικαιούχος|alıcı|gavėja|gavėjas|klients|motorista|spedire a"
-    "|signatories are|witness|bride|groom|parent|child|titolare|intestatario|vaktmester|techniker|ficha|cc|to|fn|next of kin|my ex is"
+    "|signatories are|witness|bride|groom|parent|child|titolare|intestatario|vaktmester|techniker|ficha|fn|next of kin|my ex is"
 )
 _GREETED: Final = (
     "dear|hi|hello|hey|hallo|moin|liebe|lieber|kära|hej|hei|estimad[oa]|querid[oa]|cher|chère|ciao|caro|cara|salut c'est"
     "|dzień dobry|labdien|tere|merhaba|terve|добрый день|добрий день|здравствуйте|καλημέρα"
 )
 _SIGNED: Final = (
-    "regards|best|thanks|cheers|sincerely|yours|gruß|grüße|grüßen|lg|cordialement|saludos|atentamente|hälsningar|hilsen"
+    "regards|best|thanks|cheers|sincerely|yours|gruß|grüße|grüßen|cordialement|saludos|atentamente|hälsningar|hilsen"
     "|pozdrawiam|pozdravem|děkuji|с уважением|thx|the usual place"
 )
-_INTRODUCED: Final = re.compile(
-    rf"(?<![^\W\d_])(?:(?P<title>{_TITLES.replace(' ', '|')})(?:\.|:)?[ \u00a0]+"
-    rf"|(?P<said>{_SAID})[ \u00a0]+|(?P<role>{_ROLES})[\"']?(?P<colon>[ \u00a0]?[:=：][ \u00a0]?[\"'(]{{0,2}}|[ \u00a0]+)"
-    rf"|(?P<greeted>{_GREETED})[,!]?[ \u00a0]+|(?P<signed>{_SIGNED})[,.!]?[ \u00a0]?\n?)",
-    re.IGNORECASE,
+_CUE: Final = (
+    rf"(?:(?P<title>{_TITLES.replace(' ', '|')})(?:\.|:)?[ \u00a0]+"
+    rf"|(?P<said>{_SAID})[ \u00a0]+|(?P<weak>{_WEAK})[ \u00a0:=\"'(]{{1,4}}|(?P<role>{_ROLES})[\"']?(?P<colon>[ \u00a0]?[:=：][ \u00a0]?[\"'(]{{0,2}}|[ \u00a0]+)"
+    rf"|(?P<greeted>{_GREETED})[,!]?[ \u00a0]+|(?P<signed>{_SIGNED})[,.!]?[ \u00a0]?\n?)"
 )
+_INTRODUCED: Final = re.compile(rf"(?<![^\W\d_])(?<![.@-]){_CUE}", re.IGNORECASE)
+_PLACES: Final = Scan(rf"(?:^|[^\pL.@\-])(?i:{_CUE.replace(chr(92) + 'u00a0', chr(92) + 'x{a0}')})\p{{L}}")
+"""The same, where a letter follows, for the first look."""
 _TOKEN: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|['’](?=[^\W\d_])|-(?=[^\W\d_]))*(?![\w@])\.?")
 _PARTICLES: Final = frozenset(
     "van von der den de da do dos das del della di la le el al bin binti bint ben ter ten af av zu zum y e freiherr ní ní".split()
@@ -63,27 +71,35 @@ _NO_NAMES: Final = frozenset(
     " she they the a an this that my our your i in on at for from to and or if not no yes please thanks thank best regards"
     " support monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september"
     " october november december colleagues friends folks guys student students hiring manager sirs ladies gentlemen world claude"
-    " gemini siri alexa name email phone address number id date iban tel kunde kundin kunden damen herren alle zusammen"
+    " gemini siri alexa ai bot chatbot chatbots assistant leser reader readers administrator registry legal clinic name email phone address number id date iban tel kunde kundin kunden damen herren alle zusammen"
     " welt nutzer user admin administrator company inc ltd gmbh bank street road python java pepper whippy google microsoft"
     " pushpin dry internal null none true false unknown request response data message hello hi dear hallo tous monde"
     " señores todos ihr ihre sie der die das den dem ein eine einen les le la el los las il lo gli".split()
 )
+_WHOLE_TITLES: Final = frozenset("sir madam miss professor herr herrn frau mlle maître señor señora don doña dona doctor doctora signor signora".split())
 _TITLE_WORDS: Final = frozenset(_TITLES.split())
 
 
 def introduced(text: str) -> Iterator[Span]:
     """Names that stand behind a word which introduces one: a title, "my name is", a label, a greeting, a farewell."""
-    done = 0
-    for cue in _INTRODUCED.finditer(text):
-        if cue.end() < done:
+    places, done = _PLACES.places(text, 0), 0
+    place = places.next(0)
+    while place >= 0:
+        cue = _INTRODUCED.match(text, place) or _INTRODUCED.match(text, place + 1)
+        place = places.next(place + 1 if cue is None else max(cue.end() - 1, place + 1))
+        if cue is None or cue.end() < done:
             continue
         kind = cue.lastgroup if cue.lastgroup != "colon" else "role"
         colon = cue.group("colon")
+        if kind == "title" and "." in cue.group() and cue.group("title").lower() in _WHOLE_TITLES:
+            continue  # the end of a sentence
         most = 4
         first, end, count = _name(text, cue.end(), most)
         if not count:
             continue
-        if kind == "role" and (colon is None or not colon.strip()) and count < 2:
+        if count < 2 and (kind == "weak" or (kind == "role" and not (colon or "").strip())):
+            continue
+        if count == 1 and end - first < 2:
             continue
         if kind in ("greeted", "signed") and count == 1 and text[end : end + 1] not in (",", "", "\n", "!", ".", ":"):
             continue
@@ -125,36 +141,43 @@ def _name(text: str, at: int, most: int) -> tuple[int, int, int]:
 
 
 _MAILED: Final = re.compile(r"(?P<name>[^\W\d_][\w'’.-]*(?: [^\W\d_][\w'’.-]*){0,3}) ?(?:<|\()(?=[\w.+%-]{1,64}@)")
+_BESIDE: Final = re.compile(
+    r"(?:[:;—–|] |\n|^|\d[,;] ?|, | for | за )(?P<name>(?:[^\W\d_]|['’.-])+(?: (?:[^\W\d_]|['’.-])+){1,3})"
+    r"(?=[,;]? ?(?:\(?\+\d|\(0?\d|0\d[\d ./-]{6}|[\w.+%-]{1,40}@\w))"
+)
+_REACHED: Final = Scan(r"\(?\+\d|\(0?\d|0\d[\d ./\-]{6}")
+_SCRIPTS: Final = Scan(r"[\p{Han}\p{Hangul}\p{Arabic}\p{Hebrew}\p{Devanagari}\p{Bengali}\p{Tamil}\p{Thai}]| vagyok")
 _NATIVE: Final = (
     # Chinese, Japanese, Korean
     re.compile(r"(?:我叫|我是|收件人[：:]|联系人[：:]?|姓名[：:]?|户名|戶名|(?<=[了，,])找)(?P<name>[\u4e00-\u9fff]{2,4})(?=[，,。；;、\s]|手|电|$)"),
-    re.compile(r"(?P<name>[\u4e00-\u9fff]{1,4}(?:[ \u3000][\u3040-\u30ff\u4e00-\u9fff]{1,5})?)(?=と申します|様|さん(?!の)|氏)"),
+    re.compile(r"(?P<name>[\u4e00-\u9fff]{1,4}(?:[ \u3000][\u3040-\u30ff\u4e00-\u9fff]{1,5})?)(?=と申します|様)"),
     re.compile(r"(?:受取人は|担当は|氏名[：:])(?P<name>[\u4e00-\u9fff]{1,4}(?:[ \u3000][\u3040-\u30ff\u4e00-\u9fff]{1,5})?)(?=です|、|。|が)"),
     re.compile(r"(?:안녕하세요[ ,.]*|저는 |제 이름은 )(?P<name>[\uac00-\ud7a3]{2,5})(?=입니다|이라고|라고|예요|이에요)"),
-    re.compile(r"(?:받는 분|담당|수취인|고객|이름)[ :]+(?P<name>[\uac00-\ud7a3]{2,5})(?=[\s,.님씨]|$)"),
+    re.compile(r"(?:받는 분|담당|수취인|고객|이름)[ :]+(?P<name>[\uac00-\ud7a3]{2,4})(?<![는은이가을를의])(?=[\s,.님씨]|$)"),
     # Arabic, Persian, Hebrew
     re.compile(r"(?:(?<!\w)أنا|اسمي|باسم|السيد|السيدة|اسأل عن|الاسم[:：]?)[ :]+(?P<name>[\u0621-\u064a]{2,}(?: [\u0621-\u064a]{2,}){0,2})(?=[،,.\n]|$)"),
     re.compile(r"(?:شماره\u200c?|سلام، )(?P<name>[\u0621-\u06cc]{2,}(?: [\u0621-\u06cc]{2,}){1,2})(?= هستم)"),
-    re.compile(r"(?:شما?ي|שמי|על שם|קוראים לי|מר|גברת) (?P<name>[\u05d0-\u05ea]{2,}(?: [\u05d0-\u05ea-]{2,}){0,2})(?=[,.\n]|$)"),
+    re.compile(r"(?:שמי|על שם|קוראים לי) (?P<name>[\u05d0-\u05ea]{2,}(?: [\u05d0-\u05ea-]{2,}){0,2})(?=[,.\n]|$)"),
     # Devanagari, Bengali, Tamil, Thai
-    re.compile(r"(?:मैं|मेरा नाम|नाम[:：]?|श्री|श्रीमती) (?P<name>[\u0900-\u097f]{2,}(?: [\u0900-\u097f]{3,})?)(?= बोल| है|[,।])"),
-    re.compile(r"(?:আমার নাম|নাম[:：]?) (?P<name>[\u0980-\u09ff]{2,}(?: [\u0980-\u09ff]{2,})?)(?=[,।]|$)"),
+    re.compile(r"(?:मैं|मेरा नाम|श्री|श्रीमती) (?P<name>[\u0900-\u097f]{2,}(?: [\u0900-\u097f]{3,})?)(?= बोल| है)"),
+    re.compile(r"(?:আমার নাম) (?P<name>[\u0980-\u09ff]{2,}(?: [\u0980-\u09ff]{2,})?)(?=[,।]|$)"),
     re.compile(r"(?:என் பெயர் |வணக்கம், )(?P<name>[\u0b80-\u0bff]{4,}(?: [\u0b80-\u0bff]{3,})?)(?= பேசுகிறேன்|[,.])"),
-    re.compile(r"(?:ดิฉัน|ผม|คุณ|ชื่อ)[ ]?(?P<name>[\u0e00-\u0e7f]{3,}(?: [\u0e00-\u0e7f]{3,})?)(?= โทร|[ ,]|$)"),
+    re.compile(r"(?:ดิฉัน|ผม|คุณ) ?(?P<name>[\u0e00-\u0e7f]{3,12}(?: [\u0e00-\u0e7f]{3,12})?)(?= โทร| ห้อง|,)"),
     re.compile(r"(?P<name>[A-ZÁÉÍÓÖŐÚÜŰ][\w]+ [A-ZÁÉÍÓÖŐÚÜŰ]\w+)(?= vagyok)"),
 )
 
 
 def native(text: str) -> Iterator[Span]:
     """Names in scripts without capitals, by the words around them; and those before an e-mail address in brackets."""
-    for found in _MAILED.finditer(text):
-        first = found.start()
+    beside = "@" in text or _REACHED.places(text, 0).next(0) >= 0
+    for found in (*_MAILED.finditer(text), *_BESIDE.finditer(text)) if beside else ():
+        first = found.start("name")
         words = found.group("name").split(" ")
-        while words and not words[0][0].isupper():
+        while words and (not words[0][0].isupper() or words[0].lower() in _NO_NAMES | _TITLE_WORDS):
             first += len(words.pop(0)) + 1
-        if words and all(word[0].isupper() or word in _PARTICLES for word in words) and words[0].lower() not in _NO_NAMES:
+        if words and all(word[0].isupper() or word in _PARTICLES for word in words):
             yield Span(first, found.end("name"), "NAME", 0.85)
-    if not text.isascii():
+    if not text.isascii() and _SCRIPTS.places(text, 0).next(0) >= 0:
         for pattern in _NATIVE:
             for found in pattern.finditer(text):
                 yield Span(found.start("name"), found.end("name"), "NAME", 0.7)
@@ -189,6 +212,15 @@ _BEFORE: Final = re.compile(
 _WITH_POST: Final = re.compile(
     rf"{_WORD}(?: {_WORD}){{0,3}},? (?:no:? ?)?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,4}}[a-z]?)?(?: [A-Z](?: \d{{1,3}})?)?,? (?:[^\n,;]{{1,14}}, ){{0,2}}(?:{_POST}) {_WORD}(?: [A-Z]\w*)?"
 )
+_BUILT: Final = Scan(
+    rf"(?i:[ .](?:{_KIND})\b|po box \d|(?:straße|strasse|str\.|weg|gasse|allee|platz|damm|ufer|gade|gatan|vägen|veien|gata|gaten|katu|straat|laan"
+    r"|gracht|plein|kade|utca|út|cesta|ulica|caddesi|sokak|blv\.|pr\.|gatvė) (?:no:? ?)?[a-z]?\d"
+    r"|\b(?:ul\.|al\.|rue|av\.|bd|boulevard|impasse|chemin|quai|venelle|calle|carrera|avenida|paseo|plaza|camino|bulevar|rua|travessa|ladeira|praça"
+    r"|via|viale|corso|piazza|contrada|vicolo|str\.|strada|jl\.|jalan|carrer|mtaa) "
+    r"|(?:ул\.|улица|вул\.|бул\.|просп\.|οδός|λεωφόρος|شارع|רחוב) )|\d,? [\d\- A-Z]{4,8} \pL|[市区區县縣都府県시도구군로길]"
+)
+"""Where an address may be, for the first look."""
+_UP_TO_DIGIT: Final = re.compile(r"\D*")
 _EAST: Final = (
     re.compile(
         r"(?:〒\d{3}-\d{4} ?)?[\u4e00-\u9fff]{2,12}?[市区區县縣都府県][\u4e00-\u9fff0-9０-９\-－A-Za-z\u30a0-\u30ff]{0,40}?(?:\d|[０-９])[\u4e00-\u9fff0-9０-９\-－A-Za-z\u30a0-\u30ff]{0,20}(?: [\u30a0-\u30ff\u4e00-\u9fff]{2,12}\d{1,4})?"
@@ -199,6 +231,8 @@ _NEXT: Final = re.compile(
     r"(?:,[ \n]?|[ \n])(?P<part>(?:apt|apto|ap|app|unit|suite|flat|piso|et|bl|bloc|кв|д|эт|ет|2n|1a|th|st|nr|no|edif|bus|esq|lgh|дом|em)?\.? ?#?\d[\w°º.\-/]{0,8}(?: \d[A-Z\d]{1,2}\b)?(?: [^\W\d_][\w'’/-]*){0,3}"
     r"|[^\W\d_][\w'’./-]*(?: [^\W\d_][\w'’./-]*){0,3}(?: -)?(?: [A-Z]{2})?(?: \d[\d\-]{3,9}| [A-Z]{1,3}\d[A-Z\d]{0,2} \d[A-Z]{2}| [A-Z]\d[A-Z] \d[A-Z]\d)?)"
 )
+_UNITS: Final = frozenset("apt apto ap app unit suite flat piso et bl bloc кв д эт ет em edif bus esq lgh th st nr no дом г".split())
+_NO_PART: Final = re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]{3}|\d{7}|\d[\d ]{9}|@")
 _LABEL: Final = re.compile(
     r"(?:tel|phone|telefon|mobil|mob|cell|cel|email|mail|fax|iban|konto|compte|account|weight|recipient|ask|attn|dob|ref|bic|call|ring|gsm|tlf|puh|hp|cep|cap|schlüssel|belopp)\b",
     re.IGNORECASE,
@@ -207,12 +241,12 @@ _LABEL: Final = re.compile(
 
 def addresses(text: str) -> Iterator[Span]:
     """What is built like a postal address: a street with a number, on to the town as far as it is written."""
-    if any(map(str.isdigit, text)):
+    if any(map(str.isdigit, text)) and _BUILT.places(text, 0).next(0) >= 0:
         for pattern in (_WITH_POST, _ENGLISH, _BEHIND, _BEFORE):
             for found in pattern.finditer(text):
                 if pattern is _ENGLISH and not _capital(found.group()):
                     continue
-                if pattern is _WITH_POST and not found.group()[0].isupper() and not found.group()[0].isdigit():
+                if pattern is _WITH_POST and not _capital(_UP_TO_DIGIT.match(found.group()).group()):  # type: ignore[union-attr]
                     continue
                 yield Span(found.start(), extended(text, found.end()), "ADDRESS", 0.75)
         if not text.isascii():
@@ -233,16 +267,18 @@ def extended(text: str, end: int) -> int:
         if following is None:
             break
         part = following.group("part")
-        if _LABEL.match(part) is not None:
-            break
-        lead = part.lstrip("#0123456789 ")
-        if not any(map(str.isdigit, part)) and not (lead[:1].isupper() or lead[:1] > "\u0590"):
-            break
         words = part.split(" ")
+        if _LABEL.match(part) is not None or _NO_PART.search(part) is not None or text[following.end() : following.end() + 1] == "@":
+            break
+        if words[0][:1].islower() and words[0].rstrip(".") not in _UNITS and not words[0][-1:].isdigit():
+            break
         kept = len(words)
         for number, word in enumerate(words):
-            if word[:1].islower() and number and not any(map(str.isdigit, " ".join(words[number:]))):
+            if number and word[:1].islower() and not any(map(str.isdigit, " ".join(words[number:]))):
                 kept = number
+                break
+            if word.endswith(".") and len(word) > 5:
+                kept = number + 1
                 break
         size = len(" ".join(words[:kept]))
         end = following.start("part") + size
@@ -268,7 +304,7 @@ def full_name(text: str, start: int, end: int) -> tuple[int, int]:
     if start >= end or not text[start].isalpha():
         return start, start
     if not text[start].isupper():
-        return start, end
+        return start, start if text[start].islower() else end
     first, last, count = _name(text, start, 4)
     if not count:
         return start, start

@@ -6,9 +6,13 @@ asked for. What has no UTF-8 (a surrogate alone) matches nothing. Pure.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import re2
+
+
+_MEMORY: Final = 16 * 1024 * 1024
+"""Bytes for the states of one pattern; beyond them RE2 forgets and makes them anew."""
 
 
 class Scan:
@@ -17,7 +21,10 @@ class Scan:
     __slots__ = ("_search",)
 
     def __init__(self, pattern: str) -> None:
-        self._search: Any = re2.compile(pattern.encode()).search
+        options = re2.Options()
+        options.log_errors = False
+        options.max_mem = _MEMORY
+        self._search: Any = re2.compile(pattern.encode(), options).search
 
     def places(self, text: str, at: int) -> Places:
         return Places(self._search, text, at)
