@@ -229,6 +229,9 @@ IMAGES = [
     "text <img alt=x src=//evil.example/a.png> text",
     "<picture><source srcset='//evil.example/a.png'></picture>",
     "<div>\n<y <img src='https://evil.example/a.png'>\n</div>",
+    "<y src=![a](https://evil.example/a.png) <b",
+    "<a href='https://evil.example/?d=secret' title='![a](https://evil.example/a.png)'>x</a>",
+    "<p style='b\\x:url(y)' title='![a](https://evil.example/a.png)'>x</p>",
 ]
 
 
