@@ -156,8 +156,8 @@ _NEXT: Final = re.compile(r"</?[a-zA-Z]")
 _NAME: Final = re.compile(r"</?([a-zA-Z][^\t\n\f\r />]*)")
 # A name runs to the next space, slash, `>` or `=`: said once more behind it, so that none is split to make a match.
 _ATTRIBUTE: Final = re.compile(
-    rf"[\t\n\f\r /]*(?:(>)|(=?[^\t\n\f\r />=]*)(?=[\t\n\f\r />=]|\Z)"
-    rf"(?:{_S}*(=){_S}*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r >\"'][^\t\n\f\r >]*)|(?=>))|(?!{_S}*=)))"
+    r"[\t\n\f\r /]*(?:(>)|(=[^\t\n\f\r />=]*|[^\t\n\f\r />=]+)(?=[\t\n\f\r />=]|\Z)"
+    rf"(?:{_S}*={_S}*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r >\"'][^\t\n\f\r >]*)|(?=>))|(?!{_S}*=)))"
 )
 _LOADS: Final = frozenset(
     {"src", "poster", "background", "lowsrc", "dynsrc", "data", "code", "codebase", "archive",
@@ -353,13 +353,13 @@ class _Markup:
         """What a tag's attributes do, and where its `>` stands; -1 where none does before `stop`."""
         for _ in range(_ATTRIBUTES):
             attribute = _ATTRIBUTE.match(text, at, stop)
-            if attribute is None or attribute.end() == at:
+            if attribute is None:
                 return finding, -1
             at = attribute.end()
             if attribute.group(1):
                 return finding, at - 1
             if finding is None or finding.type == "EXTERNAL_LINK":
-                value = attribute.group(4) or attribute.group(5) or attribute.group(6) or ""
+                value = attribute.group(3) or attribute.group(4) or attribute.group(5) or ""
                 finding = self._attribute(element, attribute.group(2).lower(), value) or finding
         return finding, -1
 
@@ -368,6 +368,10 @@ class _Markup:
             (name.startswith("on") and len(name) > 2) or name in ("formaction", "srcdoc", "is", "http-equiv")
         ):
             return _Finding("ACTIVE_CONTENT")
+        if value.startswith("="):  # some readers take several for one
+            if not self._markdown:
+                return _Finding("BROKEN_TAG")
+            value = value.lstrip("=")
         if not value:
             return None
         if name == "style":
