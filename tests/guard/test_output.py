@@ -229,6 +229,9 @@ IMAGES = [
     "text <img alt=x src=//evil.example/a.png> text",
     "<picture><source srcset='//evil.example/a.png'></picture>",
     "<div>\n<y <img src='https://evil.example/a.png'>\n</div>",
+    "<y src=![a](https://evil.example/a.png) <b",
+    "<a href='https://evil.example/?d=secret' title='![a](https://evil.example/a.png)'>x</a>",
+    "<p style='b\\x:url(y)' title='![a](https://evil.example/a.png)'>x</p>",
 ]
 
 
@@ -400,6 +403,7 @@ def in_pieces(consumer: str, text: str, places: Sequence[int]) -> str:
 @pytest.mark.parametrize("consumer", ["html", "markdown", "terminal"])
 @settings(max_examples=400, deadline=None)
 @given(TEXTS, st.lists(st.integers(0, 10_000), max_size=12))
+@example("<a< =\"< src= = <'>>//evil.example/=x'x'\"x\"-->", [21, 36, 44])
 def test_what_is_released_is_the_same_at_any_cut(consumer: str, text: str, places: list[int]) -> None:
     assert in_pieces(consumer, text, places) == released(consumer, text)
     assert in_pieces(consumer, text, range(len(text))) == released(consumer, text)
@@ -408,6 +412,7 @@ def test_what_is_released_is_the_same_at_any_cut(consumer: str, text: str, place
 @settings(max_examples=600, deadline=None)
 @given(TEXTS)
 @example("<y <b c='<d' onerror=alert(1)>")
+@example("<p title=== src= onx=1>")
 def test_no_html_that_is_released_acts(text: str) -> None:
     page = Page(released("html", text))
     assert (page.bad, page.images) == ([], [])

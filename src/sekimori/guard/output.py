@@ -156,8 +156,8 @@ _NEXT: Final = re.compile(r"</?[a-zA-Z]")
 _NAME: Final = re.compile(r"</?([a-zA-Z][^\t\n\f\r />]*)")
 # A name runs to the next space, slash, `>` or `=`: said once more behind it, so that none is split to make a match.
 _ATTRIBUTE: Final = re.compile(
-    rf"[\t\n\f\r /]*(?:(>)|(=?[^\t\n\f\r />=]*)(?=[\t\n\f\r />=]|\Z)"
-    rf"(?:{_S}*(=){_S}*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r >\"'][^\t\n\f\r >]*)|(?=>))|(?!{_S}*=)))"
+    r"[\t\n\f\r /]*(?:(>)|(=[^\t\n\f\r />=]*|[^\t\n\f\r />=]+)(?=[\t\n\f\r />=]|\Z)"
+    rf"(?:{_S}*={_S}*(?:\"([^\"]*)\"|'([^']*)'|([^\t\n\f\r >\"'][^\t\n\f\r >]*)|(?=>))|(?!{_S}*=)))"
 )
 _LOADS: Final = frozenset(
     {"src", "poster", "background", "lowsrc", "dynsrc", "data", "code", "codebase", "archive",
@@ -324,12 +324,12 @@ class _Markup:
         finding = self._named(element)
         if close >= 0 and "=" not in text[begin:close]:
             # Without a value nothing is quoted: here the tag ends.
-            return None if finding is None else _escaped(text, begin, close, finding, element)
+            return None if finding is None else _escaped(text, begin, close, finding, element, self._markdown)
         end = -1
         if close >= 0:
             finding, end = self._attributes(text, element, name.end(), stop, finding)
         if end >= 0:
-            return None if finding is None else _escaped(text, begin, end, finding, element)
+            return None if finding is None else _escaped(text, begin, end, finding, element, self._markdown)
         if not known:
             return _OPEN
         # Broken: it runs into another one, or does not end.
@@ -339,7 +339,7 @@ class _Markup:
                 return None
             if near.fetching(begin) >= ahead:
                 return None if ended or len(text) >= begin + AHEAD else _OPEN
-        return _escaped(text, begin, stop, _Finding("BROKEN_TAG"), element)
+        return _escaped(text, begin, stop, _Finding("BROKEN_TAG"), element, self._markdown)
 
     def _named(self, element: str) -> _Finding | None:
         """What an element is by its name alone."""
@@ -353,13 +353,13 @@ class _Markup:
         """What a tag's attributes do, and where its `>` stands; -1 where none does before `stop`."""
         for _ in range(_ATTRIBUTES):
             attribute = _ATTRIBUTE.match(text, at, stop)
-            if attribute is None or attribute.end() == at:
+            if attribute is None:
                 return finding, -1
             at = attribute.end()
             if attribute.group(1):
                 return finding, at - 1
             if finding is None or finding.type == "EXTERNAL_LINK":
-                value = attribute.group(4) or attribute.group(5) or attribute.group(6) or ""
+                value = attribute.group(3) or attribute.group(4) or attribute.group(5) or ""
                 finding = self._attribute(element, attribute.group(2).lower(), value) or finding
         return finding, -1
 
@@ -368,6 +368,10 @@ class _Markup:
             (name.startswith("on") and len(name) > 2) or name in ("formaction", "srcdoc", "is", "http-equiv")
         ):
             return _Finding("ACTIVE_CONTENT")
+        if value.startswith("="):  # some readers take several for one
+            if not self._markdown:
+                return _Finding("BROKEN_TAG")
+            value = value.lstrip("=")
         if not value:
             return None
         if name == "style":
@@ -518,11 +522,15 @@ def _read(text: str, at: int, ended: bool) -> tuple[str, int] | None:
     return _plain(written) + (_UNREAD if text.startswith("]", end) else ""), end
 
 
-def _escaped(text: str, begin: int, end: int, finding: _Finding, element: str) -> Match:
+def _escaped(text: str, begin: int, end: int, finding: _Finding, element: str, markdown: bool) -> Match:
     """A tag that shows itself. `end` is where its `>` stands, which stays."""
     if finding.type == "EXTERNAL_LOAD" and element == "img":
         return Match(begin, end, "EXTERNAL_IMAGE", CHECK, instead=f"<i>[image removed: {finding.host}]</i")
+    if markdown and finding.host:
+        return Match(begin, end, finding.type, CHECK, instead=f"<i>[link removed: {finding.host}]</i")
     body = text[begin + 1 : end].replace("=", "&#61;")
+    if markdown:
+        body = body.replace("[", "&#91;")  # what was quoted in the tag is Markdown now
     return Match(begin, end, finding.type, CHECK, instead="&lt;" + body)
 
 
