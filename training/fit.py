@@ -17,15 +17,19 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from sekimori.guard.injection import COLUMNS, Injection, Part, arrays_of, parts_of
-from sekimori.guard.linear import BITS, CALM, grams_of
+from sekimori.guard.linear import BITS, grams_of, lengths
 from sekimori.guard.rules import Reader
 from training.data import Row
 
 BUCKETS = 1 << BITS
 STRENGTH = 3.0
 """Inverse of the regularisation."""
+GRAM = 0.5
+"""What a gram counts, beside the number of characters of its window: there are some four at every place."""
 OWN = 0.6
 """How freely the head of what tools say leaves the common one."""
+PUBLISHED = 0.6
+"""How freely published rows differ from the others; what is theirs alone is thrown away."""
 CONCEPTS = 0.2
 """How much a concept counts beside a gram: it is far rarer that one is there by chance."""
 MOST_WINDOWS = 8
@@ -70,11 +74,11 @@ def examples(reader: Reader, rows: Sequence[Row]) -> Examples:
         labels = _labels(row, parts, "\n".join(twins.get(row.pair, ())))
         for part, label in zip(parts, labels, strict=True):
             places, buckets = _placed(part.text)
-            for start, end in zip(part.windows.starts, part.windows.ends, strict=True):
+            for start, end, length in zip(part.windows.starts, part.windows.ends, lengths(part.windows), strict=True):
                 inside = buckets[(places >= start) & (places < end)]
                 unique, counts = np.unique(inside, return_counts=True)
                 indices.append(unique)
-                data.append(counts / np.sqrt(len(inside) + CALM))
+                data.append(counts / length * GRAM)
                 ends.append(ends[-1] + len(unique))
             bits.append(part.bits)
             attack += label
@@ -116,8 +120,12 @@ def design(seen: Examples) -> sparse.csr_matrix:
     bits = seen.bits.astype(np.float32)
     concepts = sparse.csr_matrix(np.hstack([bits, bits[:, FIRST] * bits[:, SECOND]]) * np.float32(CONCEPTS))
     common = sparse.hstack([seen.grams, concepts], format="csr")
-    own = sparse.diags(seen.retrieved * OWN)
-    return sparse.hstack([common, own @ common, sparse.csr_matrix(seen.retrieved[:, None] * 1.0)], format="csr")
+    own = sparse.diags(seen.retrieved * OWN) @ common
+    theirs = np.array([row.kind == "public" for row in seen.rows])[seen.owner]
+    lines = [common, own, sparse.csr_matrix(seen.retrieved[:, None] * 1.0)]
+    if theirs.any():
+        lines += [sparse.diags(theirs * PUBLISHED) @ common, sparse.csr_matrix(theirs[:, None] * 1.0)]
+    return sparse.hstack(lines, format="csr")
 
 
 def learn(seen: Examples) -> Learned:
@@ -151,7 +159,7 @@ def learn(seen: Examples) -> Learned:
 def _apart(weights: NDArray[np.float64], bias: float) -> Learned:
     concepts = len(COLUMNS) + len(FIRST)
     half = BUCKETS + concepts
-    common, own, shift = weights[:half], weights[half : 2 * half] * OWN, float(weights[-1])
+    common, own, shift = weights[:half], weights[half : 2 * half] * OWN, float(weights[2 * half])
     tables = np.stack([common[:BUCKETS], (common + own)[:BUCKETS]])
     pairs = np.zeros((2, len(COLUMNS), len(COLUMNS)))
     for head, line in enumerate((common, common + own)):

@@ -29,7 +29,7 @@ ENCODED = {
     "rot13": codecs.encode(ORDER, "rot13"),
     "reversed": ORDER[::-1],
     "leet": ORDER.translate(str.maketrans("oiea", "0134")),
-    "spaced": " ".join(ORDER.replace(" ", "  ")),
+    "spaced": "   ".join(" ".join(word) for word in ORDER.split()),
     "html": f'<p>Good morning</p><div style="display:none">{ORDER}</div>',
     "morse": " / ".join(" ".join(MORSE[letter] for letter in word) for word in ORDER.lower().split()),
 }

@@ -27,8 +27,8 @@ MEMORY: Final = 128 << 20
 used up."""
 MOST_KNOWN: Final = 20_000
 """Matched words whose concepts are kept."""
-MOST_MARKS: Final = 64
-"""Places at which one mark is noted in a text."""
+MOST_MARKS: Final = 8
+"""Places at which one mark is noted in a thousand characters."""
 
 _JOINED: Final = frozenset({"zh", "ja", "th", "ko"})
 """Languages whose words are not parted, or bear endings and beginnings of any kind."""
@@ -164,17 +164,24 @@ class Reader:
             said = b"".join(pieces)
             places = [0, *accumulate(map(len, pieces))]
         known = self._known
+        rows: list[int] = []
+        columns: list[int] = []
+        last = len(places) - 1
         for match in self._words.finditer(said):
             word = match.group()
             concepts = known.get(word)
             if concepts is None:
                 concepts = self._learn(word)
             # It begins with the character before its word; a cut there would give it to the sentence before.
-            found[bisect_right(places, match.start() + 1, 0, len(places) - 1) - 1, concepts] = True
+            rows += (bisect_right(places, match.start() + 1, 0, last) - 1,) * len(concepts)
+            columns += concepts
+        most = MOST_MARKS + len(said) * MOST_MARKS // 1000
         for number in self._present.Match(said) or ():
-            column = len(CONCEPTS) + number
-            for match in islice(self._marks[number].finditer(said), MOST_MARKS):
-                found[bisect_right(places, match.start() + 1, 0, len(places) - 1) - 1, column] = True
+            mark = self._marks[number]
+            for match in islice(mark.finditer(said), most):
+                rows.append(bisect_right(places, match.start() + 1, 0, last) - 1)
+                columns.append(len(CONCEPTS) + number)
+        found[rows, columns] = True
         return found
 
     def _learn(self, word: bytes) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import html
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import islice
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -135,9 +136,9 @@ def views_of(text: str) -> Views:
             views.append(view)
             if deep + 1 < DEEP:
                 todo.append((view.name, piece, deep + 1))
-            elif _gates().Match(piece[:1024]):
-                # It may be encoded once more, and is not opened again.
-                unread += len(piece) if _plausible(piece) is None else 0
+            else:
+                # What it holds that is encoded once more is not opened.
+                unread += sum(len(inner) for _, inner in islice(_decoded(piece), MOST) if inner not in seen)
     return Views(views, unread)
 
 
@@ -279,9 +280,10 @@ def _between(text: str, begin: str, end: str) -> Iterator[str]:
 
 def _spaced(text: str) -> Iterator[str]:
     def close(run: re.Match[str]) -> str:
-        said = run.group()
-        parts = re.split(r"[ \t]{2,}|[ ][-._*|/][ ]", said) if re.search(r"[ \t]{2,}", said) else [said]
-        return " ".join(re.sub(r"[\W_]", "", part) for part in parts)
+        words = re.split(r"[ \t]{2,}|[ ][-._*|/][ ]", run.group())
+        if all(len(word) == 1 for word in words):
+            words = ["".join(words)]  # it is letters that are parted so, and not words
+        return " ".join(re.sub(r"[\W_]", "", word) for word in words)
 
     said = _SPACED.sub(close, text)
     if said != text:
