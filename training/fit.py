@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,7 +109,7 @@ def _labels(row: Row, parts: Sequence[Part], twin: str) -> list[list[bool]]:
     labels = []
     for part in parts:
         cuts = part.windows.cuts
-        new = [part.text[at:end].strip() not in twin for at, end in zip(cuts, cuts[1:], strict=False)]
+        new = [part.text[at:end].strip() not in twin for at, end in pairwise(cuts)]
         labels.append([any(new[f:t]) for f, t in zip(part.windows.firsts, part.windows.lasts, strict=True)])
     if not any(map(any, labels)):
         return [[True] * len(label) for label in labels]

@@ -59,7 +59,7 @@ class Told:
         return np.array([test(row) for row in self.rows])
 
     def failed(self, budget: float, of: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
-        """What fails, with a threshold for each head that keeps the budget; of a sample of the rows, where one is given."""
+        """What fails, with a threshold for each head that keeps the budget; of a sample, where one is given."""
         number = np.arange(len(self.rows)) if of is None else of
         scores, attack, retrieved = self.scores[number], self.attack[number], self.retrieved[number]
         failed = np.zeros(len(number), np.bool_)
@@ -143,8 +143,8 @@ def report(injection: Injection, cost: bool = True) -> str:
 def _disguised(injection: Injection, told: Told) -> list[str]:
     """Attacks that are found as they stand, encoded: how many are found still; and harmless texts encoded alike."""
     lines = [
-        "Each attack that the shipped thresholds find as it stands (English, said by people), encoded inside a harmless",
-        "sentence; and harmless texts encoded the same way.",
+        "Each attack that the shipped thresholds find as it stands (English, said by people), encoded inside a",
+        "harmless sentence; and harmless texts encoded the same way.",
         "",
         "| encoding | attacks still found | harmless stopped |",
         "|---|---|---|",

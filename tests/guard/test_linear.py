@@ -12,7 +12,9 @@ from sekimori.guard.linear import BITS, BLOCK, PIECE, Linear, WeightsError, gram
 
 DICE = np.random.default_rng(7)
 MODEL = Linear([DICE.integers(-3000, 3000, 1 << BITS).astype(np.int16) for _ in range(2)], [0.01, 0.02])
-PROSE = "The ferry leaves at nine. Bring a coat! It is cold on deck, says Ana.\nTickets: 4,50 each; children ride free. "
+PROSE = (
+    "The ferry leaves at nine. Bring a coat! It is cold on deck, says Ana.\nTickets: 4,50 each; children ride free. "
+)
 
 
 def scores(text: str, head: int = 0) -> dict[tuple[int, int], float]:

@@ -84,7 +84,17 @@ def _part(reader: Reader, name: str, text: str, disguised: bool) -> Part:
 class Injection:
     """The detector. `injection_from`, `retrieved_from` and `unsure_from` are the thresholds its weights came with."""
 
-    __slots__ = ("_heads", "_linear", "_pairs", "_reader", "_slope", "injection_from", "model", "retrieved_from", "unsure_from")
+    __slots__ = (
+        "_heads",
+        "_linear",
+        "_pairs",
+        "_reader",
+        "_slope",
+        "injection_from",
+        "model",
+        "retrieved_from",
+        "unsure_from",
+    )
 
     def __init__(self, data: bytes, reader: Reader | None = None) -> None:
         """`data`: the npz file of weights. Raises WeightsError."""

@@ -37,7 +37,7 @@ PIECE: Final = 240
 SHORT: Final = 24
 """Fewest characters of a sentence; a shorter one goes with the next."""
 SPANS: Final = (60, 240)
-"""Characters that a window has at least, where the text does not end; there is one window of each from each sentence."""
+"""Characters that a window has at least, where the text does not end; one window of each begins at each sentence."""
 
 _FACTOR: Final = 0x9E3779B1
 _MIXERS: Final = (0x85EBCA6B, 0xC2B2AE35, 0x27D4EB2F, 0x165667B1)

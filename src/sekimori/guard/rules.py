@@ -32,7 +32,38 @@ MOST_MARKS: Final = 8
 
 _JOINED: Final = frozenset({"zh", "ja", "th", "ko"})
 """Languages whose words are not parted, or bear endings and beginnings of any kind."""
-_ASCII: Final = frozenset("en de fr es pt it nl pl cs sk sl hr tr sv da nb fi et lt lv hu ro id ms tl sw vi ca".split())
+_ASCII: Final = frozenset(
+    [
+        "en",
+        "de",
+        "fr",
+        "es",
+        "pt",
+        "it",
+        "nl",
+        "pl",
+        "cs",
+        "sk",
+        "sl",
+        "hr",
+        "tr",
+        "sv",
+        "da",
+        "nb",
+        "fi",
+        "et",
+        "lt",
+        "lv",
+        "hu",
+        "ro",
+        "id",
+        "ms",
+        "tl",
+        "sw",
+        "vi",
+        "ca",
+    ]
+)
 _PREFIX: Final = {"ar": "(?:و|ف)?(?:ال|لل|ب|ل|ك)?", "he": "[והבלשכמ]{0,2}", "fa": "", "ur": ""}
 _BEFORE: Final = r"(?:^|[^\pL\pN\pM])"
 _AFTER: Final = r"(?:$|[^\pL\pN\pM])"
@@ -100,8 +131,10 @@ RULES: Final[tuple[Rule, ...]] = tuple(
 @cache
 def _plains() -> dict[int, str]:
     """What letters with accents are written as; Latin and Greek ones only, others would lose what they say."""
-    plains = {ord("ı"): "i", ord("ø"): "o", ord("đ"): "d", ord("ł"): "l", ord("ß"): "ss", ord("æ"): "ae", ord("œ"): "oe",
-              ord("ð"): "d", ord("þ"): "th", ord("ё"): "е", ord("ς"): "σ", ord("’"): "'", ord("ʼ"): "'"}  # fmt: skip
+    plains: dict[int, str] = {
+        **str.maketrans({"ı": "i", "ø": "o", "đ": "d", "ł": "l", "ß": "ss", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"}),
+        **str.maketrans({"ё": "е", "ς": "σ", "’": "'", "ʼ": "'"}),
+    }
     for code in (*range(0x00C0, 0x0250), *range(0x1E00, 0x2000), *range(0x0370, 0x0400)):
         base = unicodedata.normalize("NFD", chr(code))
         if len(base) > 1:

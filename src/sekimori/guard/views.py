@@ -58,7 +58,8 @@ _CONCEALED: Final = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _ATTRIBUTE: Final = re.compile(
-    r"\b(?:alt|title|aria-label|content|placeholder|data-[a-z-]+)\s*=\s*(?:\"([^\"]{8,1000})\"|'([^']{8,1000})')", re.IGNORECASE
+    r"\b(?:alt|title|aria-label|content|placeholder|data-[a-z-]+)\s*=\s*(?:\"([^\"]{8,1000})\"|'([^']{8,1000})')",
+    re.IGNORECASE,
 )
 _TAG: Final = re.compile(r"<[^<>]{1,2000}>")
 _SPACED: Final = re.compile(r"(?<!\w)(?:[^\W_](?:[ \t]{1,3}|[._*|·•~/+-]{1,2}|[ ][-._*|/][ ])){5,}[^\W_](?!\w)")
@@ -66,15 +67,81 @@ _LEET: Final = str.maketrans("0134578@$!|€", "oieastbasiie")
 _ROT13: Final = str.maketrans(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "nopqrstuvwxyzabcdefghijklmNOPQRSTUVWXYZABCDEFGHIJKLM"
 )
-_COMMON: Final = (
-    "the and you your all this that with for not are from have will send every system prompt instructions ignore "
-    "previous rules password show print reveal tell everything message user assistant now"
-).split()
+_COMMON: Final = [
+    "the",
+    "and",
+    "you",
+    "your",
+    "all",
+    "this",
+    "that",
+    "with",
+    "for",
+    "not",
+    "are",
+    "from",
+    "have",
+    "will",
+    "send",
+    "every",
+    "system",
+    "prompt",
+    "instructions",
+    "ignore",
+    "previous",
+    "rules",
+    "password",
+    "show",
+    "print",
+    "reveal",
+    "tell",
+    "everything",
+    "message",
+    "user",
+    "assistant",
+    "now",
+]
 """Words of which some stand in nearly every English sentence that orders something."""
 _LETTERS: Final = dict(
     zip(
-        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "
-        "----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----.".split(),
+        [
+            ".-",
+            "-...",
+            "-.-.",
+            "-..",
+            ".",
+            "..-.",
+            "--.",
+            "....",
+            "..",
+            ".---",
+            "-.-",
+            ".-..",
+            "--",
+            "-.",
+            "---",
+            ".--.",
+            "--.-",
+            ".-.",
+            "...",
+            "-",
+            "..-",
+            "...-",
+            ".--",
+            "-..-",
+            "-.--",
+            "--..",
+            "-----",
+            ".----",
+            "..---",
+            "...--",
+            "....-",
+            ".....",
+            "-....",
+            "--...",
+            "---..",
+            "----.",
+        ],
         "abcdefghijklmnopqrstuvwxyz0123456789",
         strict=True,
     )
