@@ -106,7 +106,7 @@ class Injection:
             tables: NDArray[np.int16] = arrays["tables"]
             if tables.shape != (2, 1 << BITS) or tables.dtype != np.int16:
                 raise WeightsError("the weights have another shape")
-            self._linear = Linear(tables, arrays["scales"].tolist())
+            self._linear = Linear((tables[0], tables[1]), arrays["scales"].tolist())
             # Whole numbers, kept as floats: products and sums of them are exact, in whatever order they are taken.
             self._pairs = arrays["pairs"].astype(np.float64)
             if self._pairs.shape != (2, len(COLUMNS), len(COLUMNS)):
@@ -127,7 +127,7 @@ class Injection:
             return Scored(0.0)
         parts, unread = parts_of(self._reader, text)
         head = head_of(source)
-        best, reasons = -math.inf, ()
+        best, reasons = -math.inf, tuple[str, ...]()
         for part in parts:
             weights = self.weigh(part, head)
             number = int(weights.argmax())
@@ -143,7 +143,8 @@ class Injection:
         scale, bias = self._heads[head]
         bits = part.bits.astype(np.float64)
         pairs = ((bits @ self._pairs[head]) * bits).sum(axis=1)
-        return self._linear.score(part.text, part.windows, head) + pairs * scale + bias
+        weights: NDArray[np.float64] = self._linear.score(part.text, part.windows, head) + pairs * scale + bias
+        return weights
 
 
 class Memo:

@@ -198,7 +198,8 @@ def _bucket(hashes: NDArray[np.uint32], number: int, kind: int = 0) -> NDArray[n
 
 def lengths(windows: Windows) -> NDArray[np.float64]:
     """What the sum over each window is divided by."""
-    return np.sqrt(windows.ends - windows.starts + CALM)
+    roots: NDArray[np.float64] = np.sqrt(windows.ends - windows.starts + CALM)
+    return roots
 
 
 class Linear:
@@ -232,6 +233,7 @@ class Linear:
         for grams in grams_of(block):
             weight = table.take(grams.buckets)
             if grams.places is None:
+                assert grams.valid is not None
                 weight *= grams.valid
                 weights[1 : weight.size + 1] += weight
             else:
