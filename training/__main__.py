@@ -12,7 +12,7 @@ import numpy as np
 from sekimori.guard.injection import Injection
 from sekimori.guard.rules import Reader
 from training.data import dev, distinct, learned, template
-from training.fit import Learned, calibrated, examples, heaviest, learn, packed
+from training.fit import Learned, calibrated, examples, first, heaviest, learn, packed
 from training.public import public
 from training.report import BUDGET, WEIGHTS, threshold
 
@@ -30,7 +30,7 @@ def main(to: Path = WEIGHTS) -> None:
     seen = examples(reader, rows)
     print(f"{len(rows)} rows, {len(seen.owner)} windows ({time.monotonic() - began:.0f} s)")
     # What others published was said by people, so the head of what tools say learns from the written rows alone.
-    told, found = learn(seen), learn(examples(reader, written))
+    told, found = learn(seen), learn(first(seen, len(written)))
     made = Learned(*(np.stack([one[0], other[1]]) for one, other in zip(told, found, strict=True)))
     flat = np.array([[1.0, 0.0], [1.0, 0.0]])
     raw = Injection(packed(made, flat, np.array([0.5, 0.5, 0.5]), NAME), reader)

@@ -93,6 +93,20 @@ def examples(reader: Reader, rows: Sequence[Row]) -> Examples:
     return Examples(grams, np.concatenate(bits), owned, retrieved, np.array(attack), weight, rows)
 
 
+def first(seen: Examples, count: int) -> Examples:
+    """The examples of the first so many rows."""
+    end = int(np.searchsorted(seen.owner, count))
+    return Examples(
+        seen.grams[:end],
+        seen.bits[:end],
+        seen.owner[:end],
+        seen.retrieved[:end],
+        seen.attack[:end],
+        seen.weight[:end],
+        seen.rows[:count],
+    )
+
+
 def _placed(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     places, buckets = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for grams in grams_of(text[: 16 * 1024]):
@@ -134,8 +148,8 @@ def learn(seen: Examples) -> Learned:
     matrix = design(seen)
     count = len(seen.rows)
     owner = seen.owner
-    first = np.r_[0, np.flatnonzero(np.diff(owner)) + 1]
-    place = np.arange(len(owner)) - first[owner]
+    begins = np.r_[0, np.flatnonzero(np.diff(owner)) + 1]
+    place = np.arange(len(owner)) - begins[owner]
     sizes = np.bincount(owner, minlength=count)
     stride = np.maximum(1, sizes[owner] // MOST_WINDOWS)
     whole = np.array([row.attack for row in seen.rows])[owner]

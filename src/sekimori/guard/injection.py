@@ -16,6 +16,7 @@ import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import re2
 from numpy.typing import NDArray
 
 from sekimori.dialects.texts import Source
@@ -35,6 +36,13 @@ COLUMNS: Final = (*NAMES, *FORM)
 VERSION: Final = 1
 _RETRIEVED: Final = frozenset({"tool_result", "document"})
 _HIDDEN: Final = frozenset({"html", "unseen"})
+
+
+_DATA: Final = re2.compile(
+    r"(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s:,;-]{0,2}){12,}|(?:\\u[0-9a-fA-F]{4}){3,}|(?:%[0-9A-Fa-f]{2}){4,}"
+    r"|(?:&#[xX]?[0-9a-fA-F]{2,6};){3,}|(?:[01]{8}[\s,]{0,2}){4,}"
+)
+"""What is encoded, in ways in which nobody could write a word to be read as it stands."""
 
 
 class Part(NamedTuple):
@@ -59,11 +67,16 @@ def parts_of(reader: Reader, text: str) -> tuple[list[Part], int]:
     clean = sanitise(text[:LONGEST])
     views = views_of(clean.read)
     unread += views.unread
-    parts = [_part(reader, "", clean.read, bool(clean.found))]
-    parts += [_part(reader, name, said, bool(clean.found)) for name, said in views.views]
+    parts = [_part(reader, "", without_data(clean.read), bool(clean.found))]
+    parts += [_part(reader, name, without_data(said), bool(clean.found)) for name, said in views.views]
     if len(clean.hidden) >= FEWEST:
         parts.append(_part(reader, "unseen", clean.hidden, True))
     return parts, unread
+
+
+def without_data(text: str) -> str:
+    """A text without what is encoded in it: that is read decoded, and digits at random say nothing."""
+    return _DATA.sub(" ", text) if _DATA.search(text) else text
 
 
 def _part(reader: Reader, name: str, text: str, disguised: bool) -> Part:
