@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install -qqq --no-warn-script-location
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-host check bench faults fuzz clean
+.PHONY: help setup demo run test test-host check bench bench-guard train faults fuzz clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -51,6 +51,19 @@ check: setup
 PEERS ?= all
 bench: setup
 	@$(BIN)/python -m bench --peers $(PEERS)
+
+$(VENV)/train: $(VENV)/ready requirements/train.txt
+	@echo "adding what training needs (hash-checked wheels)"
+	@$(PIP) --require-hashes --only-binary :all: -r requirements/train.txt
+	@touch $@
+
+## make bench-guard  how good and how fast the guards are on the development rows; writes docs/guards-quality.md
+bench-guard: setup
+	@$(BIN)/python -m training.report
+
+## make train      the weights of the injection detector, from its rows; the same rows give the same bytes
+train: setup $(VENV)/train
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m training
 
 ## make faults     kill -9 and broken disks over the walk, under load
 faults: setup

@@ -12,14 +12,13 @@ import numpy as np
 from sekimori.guard.injection import Injection
 from sekimori.guard.rules import Reader
 from training.data import dev, distinct, learned, template
-from training.fit import calibrated, examples, heaviest, learn, packed
+from training.fit import Learned, calibrated, examples, first, heaviest, learn, packed
 from training.public import public
-from training.report import BUDGET, threshold
+from training.report import BUDGET, WEIGHTS, threshold
 
-WEIGHTS = Path(__file__).parent.parent / "src" / "sekimori" / "guard" / "weights" / "injection.npz"
 NAME = "sekimori-injection-1"
-UNSURE = 0.5
-"""How much of the way from the middle to a threshold is unsure: see `thresholds`."""
+UNSURE = 0.05
+"""From the score that this part of harmless texts reaches, a judge is asked."""
 
 
 def main(to: Path = WEIGHTS) -> None:
@@ -30,7 +29,9 @@ def main(to: Path = WEIGHTS) -> None:
     rows = written + [row for row in distinct(public()) if template(row.text) not in seen_before]
     seen = examples(reader, rows)
     print(f"{len(rows)} rows, {len(seen.owner)} windows ({time.monotonic() - began:.0f} s)")
-    made = learn(seen)
+    # What others published was said by people, so the head of what tools say learns from the written rows alone.
+    told, found = learn(seen), learn(first(seen, len(written)))
+    made = Learned(*(np.stack([one[0], other[1]]) for one, other in zip(told, found, strict=True)))
     flat = np.array([[1.0, 0.0], [1.0, 0.0]])
     raw = Injection(packed(made, flat, np.array([0.5, 0.5, 0.5]), NAME), reader)
     kept = dev()
@@ -44,9 +45,7 @@ def main(to: Path = WEIGHTS) -> None:
         calibration.append((slope, shift))
         scores = 1 / (1 + np.exp(-(slope * heavy[own] + shift)))
         thresholds.append(threshold(scores[~attack[own]], BUDGET))
-        # From here on a judge is asked: five in a hundred of the harmless texts.
-        unsure = threshold(scores[~attack[own]], 0.05)
-        thresholds.append(unsure)
+        thresholds.append(threshold(scores[~attack[own]], UNSURE))
     chosen = np.array([thresholds[0], thresholds[2], min(thresholds[1], thresholds[3])])
     data = packed(made, np.array(calibration), chosen, NAME)
     to.write_bytes(data)

@@ -77,7 +77,10 @@ def digest(path: Path) -> str:
 
 def write_manifest() -> None:
     """Write down what is there. Done by hand when rows were added, never by a training run."""
-    lines = ["# What the shipped weights are made from. Written by `python -m training.data`; a training run checks it.", ""]
+    lines = [
+        "# What the shipped weights are made from. Written by `python -m training.data`; a training run checks it.",
+        "",
+    ]
     for folder, use in (("corpus", "learned from"), ("dev", "thresholds and reports only")):
         for path in sorted((HERE / folder).iterdir()):
             if path.suffix in (".jsonl", ".json"):
@@ -107,8 +110,16 @@ def read(path: Path) -> list[Row]:
         pair = f"{path.stem}:{said['pair']}" if said.get("pair") else ""
         language = said.get("lang") or "en"
         rows.append(
-            Row(said["text"], said["label"] == "attack", retrieved, said["role"], said["kind"], language, pair,
-                said.get("shows", True))  # fmt: skip
+            Row(
+                said["text"],
+                said["label"] == "attack",
+                retrieved,
+                said["role"],
+                said["kind"],
+                language,
+                pair,
+                said.get("shows", True),
+            )
         )
     return rows
 
@@ -159,7 +170,8 @@ def elsewhere(rows: list[Row]) -> list[Row]:
 
 CARRIERS = (
     '{{"id": 4711, "status": "ok", "note": {json}, "tags": ["a", "b"]}}',
-    '{{"results": [{{"title": "Overview", "snippet": {json}}}, {{"title": "Contact", "snippet": "Mon to Fri, 9 to 5"}}]}}',
+    '{{"results": [{{"title": "Overview", "snippet": {json}}}, '
+    '{{"title": "Contact", "snippet": "Mon to Fri, 9 to 5"}}]}}',
     "<html><body><h1>Welcome</h1><p>{text}</p><footer>All rights reserved</footer></body></html>",
     "<div class='c'><p>Opening hours: 9 to 17.</p><div style=\"display:none\">{text}</div></div>",
     "<p>Delivery takes three days.</p><!-- {text} --><p>Returns are free.</p>",
@@ -167,7 +179,8 @@ CARRIERS = (
     "| name | comment |\n|---|---|\n| Miller | {text} |\n| Jones | none |\n",
     "From: office@firm.example\nSubject: Re: tomorrow\n\nHello,\n\nthanks for the file.\n\n{text}\n\nBest regards\nKim",
     "def total(rows):\n    # {text}\n    return sum(row.price for row in rows)\n",
-    "2025-03-02 10:11:12 INFO worker started\n2025-03-02 10:11:13 INFO message: {text}\n2025-03-02 10:11:14 INFO done\n",
+    "2025-03-02 10:11:12 INFO worker started\n"
+    "2025-03-02 10:11:13 INFO message: {text}\n2025-03-02 10:11:14 INFO done\n",
     "> {text}\n\nOn Tuesday somebody wrote the above.",
 )
 """Carriers; the same is shown with an attack and with a harmless text."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,15 +18,19 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from sekimori.guard.injection import COLUMNS, Injection, Part, arrays_of, parts_of
-from sekimori.guard.linear import BITS, CALM, grams_of
+from sekimori.guard.linear import BITS, grams_of, lengths
 from sekimori.guard.rules import Reader
 from training.data import Row
 
 BUCKETS = 1 << BITS
 STRENGTH = 3.0
 """Inverse of the regularisation."""
+GRAM = 0.5
+"""What a gram counts, beside the number of characters of its window: there are some four at every place."""
 OWN = 0.6
 """How freely the head of what tools say leaves the common one."""
+PUBLISHED = 0.6
+"""How freely published rows differ from the others; what is theirs alone is thrown away."""
 CONCEPTS = 0.2
 """How much a concept counts beside a gram: it is far rarer that one is there by chance."""
 MOST_WINDOWS = 8
@@ -70,11 +75,11 @@ def examples(reader: Reader, rows: Sequence[Row]) -> Examples:
         labels = _labels(row, parts, "\n".join(twins.get(row.pair, ())))
         for part, label in zip(parts, labels, strict=True):
             places, buckets = _placed(part.text)
-            for start, end in zip(part.windows.starts, part.windows.ends, strict=True):
+            for start, end, length in zip(part.windows.starts, part.windows.ends, lengths(part.windows), strict=True):
                 inside = buckets[(places >= start) & (places < end)]
                 unique, counts = np.unique(inside, return_counts=True)
                 indices.append(unique)
-                data.append(counts / np.sqrt(len(inside) + CALM))
+                data.append(counts / length * GRAM)
                 ends.append(ends[-1] + len(unique))
             bits.append(part.bits)
             attack += label
@@ -86,6 +91,20 @@ def examples(reader: Reader, rows: Sequence[Row]) -> Examples:
     retrieved = np.array([row.retrieved for row in rows])[owned]
     weight = np.array([row.weight for row in rows])[owned]
     return Examples(grams, np.concatenate(bits), owned, retrieved, np.array(attack), weight, rows)
+
+
+def first(seen: Examples, count: int) -> Examples:
+    """The examples of the first so many rows."""
+    end = int(np.searchsorted(seen.owner, count))
+    return Examples(
+        seen.grams[:end],
+        seen.bits[:end],
+        seen.owner[:end],
+        seen.retrieved[:end],
+        seen.attack[:end],
+        seen.weight[:end],
+        seen.rows[:count],
+    )
 
 
 def _placed(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -104,7 +123,7 @@ def _labels(row: Row, parts: Sequence[Part], twin: str) -> list[list[bool]]:
     labels = []
     for part in parts:
         cuts = part.windows.cuts
-        new = [part.text[at:end].strip() not in twin for at, end in zip(cuts, cuts[1:], strict=False)]
+        new = [part.text[at:end].strip() not in twin for at, end in pairwise(cuts)]
         labels.append([any(new[f:t]) for f, t in zip(part.windows.firsts, part.windows.lasts, strict=True)])
     if not any(map(any, labels)):
         return [[True] * len(label) for label in labels]
@@ -116,8 +135,12 @@ def design(seen: Examples) -> sparse.csr_matrix:
     bits = seen.bits.astype(np.float32)
     concepts = sparse.csr_matrix(np.hstack([bits, bits[:, FIRST] * bits[:, SECOND]]) * np.float32(CONCEPTS))
     common = sparse.hstack([seen.grams, concepts], format="csr")
-    own = sparse.diags(seen.retrieved * OWN)
-    return sparse.hstack([common, own @ common, sparse.csr_matrix(seen.retrieved[:, None] * 1.0)], format="csr")
+    own = sparse.diags(seen.retrieved * OWN) @ common
+    theirs = np.array([row.kind == "public" for row in seen.rows])[seen.owner]
+    lines = [common, own, sparse.csr_matrix(seen.retrieved[:, None] * 1.0)]
+    if theirs.any():
+        lines += [sparse.diags(theirs * PUBLISHED) @ common, sparse.csr_matrix(theirs[:, None] * 1.0)]
+    return sparse.hstack(lines, format="csr")
 
 
 def learn(seen: Examples) -> Learned:
@@ -125,8 +148,8 @@ def learn(seen: Examples) -> Learned:
     matrix = design(seen)
     count = len(seen.rows)
     owner = seen.owner
-    first = np.r_[0, np.flatnonzero(np.diff(owner)) + 1]
-    place = np.arange(len(owner)) - first[owner]
+    begins = np.r_[0, np.flatnonzero(np.diff(owner)) + 1]
+    place = np.arange(len(owner)) - begins[owner]
     sizes = np.bincount(owner, minlength=count)
     stride = np.maximum(1, sizes[owner] // MOST_WINDOWS)
     whole = np.array([row.attack for row in seen.rows])[owner]
@@ -151,7 +174,7 @@ def learn(seen: Examples) -> Learned:
 def _apart(weights: NDArray[np.float64], bias: float) -> Learned:
     concepts = len(COLUMNS) + len(FIRST)
     half = BUCKETS + concepts
-    common, own, shift = weights[:half], weights[half : 2 * half] * OWN, float(weights[-1])
+    common, own, shift = weights[:half], weights[half : 2 * half] * OWN, float(weights[2 * half])
     tables = np.stack([common[:BUCKETS], (common + own)[:BUCKETS]])
     pairs = np.zeros((2, len(COLUMNS), len(COLUMNS)))
     for head, line in enumerate((common, common + own)):

@@ -1,5 +1,5 @@
-"""Rows that others published, under licences that allow it. They are fetched when weights are made, checked by hash, and
-never part of the repository; NOTICE names them.
+"""Rows that others published, under licences that allow it. They are fetched when weights are made, checked by hash,
+and never part of the repository; NOTICE names them.
 """
 
 from __future__ import annotations

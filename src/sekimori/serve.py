@@ -87,12 +87,13 @@ async def running(settings: Settings, *, plane: Plane = "all", log: Log | None =
         budget = Budget(clock.monotonic, clock.now_ms, partial(_history, home))
         await recall(home, budget)
         built_in()  # read now: no caller is to wait for a file of prices
-        pool, providers = _providers(home, settings, stack)
+        dialer = _dialer(home, settings, stack)
+        pool, providers = _providers(home, settings, dialer, stack)
         hedges = Hedges()
         metrics = _metrics(home)
         metrics.counter("hedges", "Hops that were made beside one that was slow.", lambda: hedges.made)
         books = Books(home.ledger, refusals, lambda: home.snapshot, metrics, log, clock, home.objects)
-        guards = _guards(home, clock, stack)
+        guards = _guards(home, dialer, clock, stack)
         listener = Listener(Gateway(home.index, budget, providers, books, home.health, hedges, guards))
         gateway, gateway_port = await _listen(
             settings.gateway,
@@ -188,19 +189,21 @@ async def _history(home: Home, tenant: str) -> History:
         raise
 
 
-def _guards(home: Home, clock: Clock, stack: AsyncExitStack) -> Guards:
+def _guards(home: Home, dialer: Dialer, clock: Clock, stack: AsyncExitStack) -> Guards:
     inference = InferencePool()
     stack.callback(inference.close)
+    judges = LocalJudges(dialer.connect, lambda: home.snapshot.operator.allow_private)
+    stack.push_async_callback(judges.aclose)
     return Guards(
         tools=load_tools(),
         mask_key=partial(home.index.derived, "mask"),
         monotonic=clock.monotonic,
         pool=inference,
-        judges=LocalJudges(),
+        judges=judges,
     )
 
 
-def _providers(home: Home, settings: Settings, stack: AsyncExitStack) -> tuple[Pool, Providers]:
+def _dialer(home: Home, settings: Settings, stack: AsyncExitStack) -> Dialer:
     upstream = settings.upstream
     context = client_context(
         authorities=settings.path(upstream.ca_bundle),
@@ -218,6 +221,11 @@ def _providers(home: Home, settings: Settings, stack: AsyncExitStack) -> tuple[P
         dialer.allows = frozenset((one.host, one.port) for one in snapshot.operator.allow_private)
 
     home.subscribe(allow)
+    return dialer
+
+
+def _providers(home: Home, settings: Settings, dialer: Dialer, stack: AsyncExitStack) -> tuple[Pool, Providers]:
+    upstream = settings.upstream
     pool = Pool(dialer.connect)
     stack.push_async_callback(pool.aclose)
 

@@ -39,6 +39,24 @@ SECRETS = {
     "clients/globex/own": "sk-globexown-c41f7a93e0d24b1c8e55",
 }
 
+UNGUARDED = """
+kind: Guard
+tenant: {tenant}
+input:
+  promptInjection: {{mode: off}}
+  piiDetection: {{mode: off}}
+  secrets: {{mode: off}}
+  toxicContent: {{mode: off}}
+  encoding: {{mode: off}}
+output:
+  piiDetection: {{mode: off}}
+  secrets: {{mode: off}}
+  toxicContent: {{mode: off}}
+  outputInjection: {{mode: off}}
+"""
+"""What a scenario runs by that shows the walk alone: each event is released when it comes. tests/flows/test_guards.py
+shows the guards."""
+
 DOCUMENTS = """
 kind: Operator
 allowPrivate: [{{host: 127.0.0.1, port: {port}}}]
@@ -50,6 +68,10 @@ mode: agency
 kind: Tenant
 name: globex
 mode: agency
+---
+{acme_guard}
+---
+{globex_guard}
 ---
 kind: Provider
 name: house

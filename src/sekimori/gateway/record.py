@@ -181,10 +181,10 @@ class Recording:
         leg.output = verdict
         if not verdict.allowed:
             raise blocked(verdict)
+        if not self._reply.started:
+            # Not before the first event was screened: what is refused until then is refused by its own status.
+            await self._begin()
         if piece:
-            # Not before: what is refused until then is refused by its own status.
-            if not self._reply.started:
-                await self._begin()
             await self._reply.write(piece)
             leg.released += len(piece)
         now = self._books.clock.monotonic()
@@ -277,8 +277,6 @@ class Recording:
         if refusal is None:
             assert self._leg is not None
             assert self._leg.final is not None
-            if self._leg.answer.stream is not None and not reply.started:
-                await self._begin()
             if reply.started:
                 await reply.finish(self._leg.final)
             else:

@@ -16,6 +16,7 @@ import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import re2
 from numpy.typing import NDArray
 
 from sekimori.dialects.texts import Source
@@ -35,6 +36,13 @@ COLUMNS: Final = (*NAMES, *FORM)
 VERSION: Final = 1
 _RETRIEVED: Final = frozenset({"tool_result", "document"})
 _HIDDEN: Final = frozenset({"html", "unseen"})
+
+
+_DATA: Final = re2.compile(
+    r"(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s:,;-]{0,2}){12,}|(?:\\u[0-9a-fA-F]{4}){3,}|(?:%[0-9A-Fa-f]{2}){4,}"
+    r"|(?:&#[xX]?[0-9a-fA-F]{2,6};){3,}|(?:[01]{8}[\s,]{0,2}){4,}"
+)
+"""What is encoded, in ways in which nobody could write a word to be read as it stands."""
 
 
 class Part(NamedTuple):
@@ -59,11 +67,16 @@ def parts_of(reader: Reader, text: str) -> tuple[list[Part], int]:
     clean = sanitise(text[:LONGEST])
     views = views_of(clean.read)
     unread += views.unread
-    parts = [_part(reader, "", clean.read, bool(clean.found))]
-    parts += [_part(reader, name, said, bool(clean.found)) for name, said in views.views]
+    parts = [_part(reader, "", without_data(clean.read), bool(clean.found))]
+    parts += [_part(reader, name, without_data(said), bool(clean.found)) for name, said in views.views]
     if len(clean.hidden) >= FEWEST:
         parts.append(_part(reader, "unseen", clean.hidden, True))
     return parts, unread
+
+
+def without_data(text: str) -> str:
+    """A text without what is encoded in it: that is read decoded, and digits at random say nothing."""
+    return _DATA.sub(" ", text) if _DATA.search(text) else text
 
 
 def _part(reader: Reader, name: str, text: str, disguised: bool) -> Part:
@@ -84,7 +97,17 @@ def _part(reader: Reader, name: str, text: str, disguised: bool) -> Part:
 class Injection:
     """The detector. `injection_from`, `retrieved_from` and `unsure_from` are the thresholds its weights came with."""
 
-    __slots__ = ("_heads", "_linear", "_pairs", "_reader", "_slope", "injection_from", "model", "retrieved_from", "unsure_from")
+    __slots__ = (
+        "_heads",
+        "_linear",
+        "_pairs",
+        "_reader",
+        "_slope",
+        "injection_from",
+        "model",
+        "retrieved_from",
+        "unsure_from",
+    )
 
     def __init__(self, data: bytes, reader: Reader | None = None) -> None:
         """`data`: the npz file of weights. Raises WeightsError."""
@@ -96,7 +119,7 @@ class Injection:
             tables: NDArray[np.int16] = arrays["tables"]
             if tables.shape != (2, 1 << BITS) or tables.dtype != np.int16:
                 raise WeightsError("the weights have another shape")
-            self._linear = Linear(tables, arrays["scales"].tolist())
+            self._linear = Linear((tables[0], tables[1]), arrays["scales"].tolist())
             # Whole numbers, kept as floats: products and sums of them are exact, in whatever order they are taken.
             self._pairs = arrays["pairs"].astype(np.float64)
             if self._pairs.shape != (2, len(COLUMNS), len(COLUMNS)):
@@ -117,7 +140,7 @@ class Injection:
             return Scored(0.0)
         parts, unread = parts_of(self._reader, text)
         head = head_of(source)
-        best, reasons = -math.inf, ()
+        best, reasons = -math.inf, tuple[str, ...]()
         for part in parts:
             weights = self.weigh(part, head)
             number = int(weights.argmax())
@@ -133,7 +156,8 @@ class Injection:
         scale, bias = self._heads[head]
         bits = part.bits.astype(np.float64)
         pairs = ((bits @ self._pairs[head]) * bits).sum(axis=1)
-        return self._linear.score(part.text, part.windows, head) + pairs * scale + bias
+        weights: NDArray[np.float64] = self._linear.score(part.text, part.windows, head) + pairs * scale + bias
+        return weights
 
 
 class Memo:

@@ -26,20 +26,26 @@ GRAMS: Final = (2, 3, 4, 5)
 """Characters of a gram. Spaces stand at its ends only, so it lies within a word."""
 WORDS: Final = 3
 """Most words of a gram of words."""
-CALM: Final = 40.0
-"""Grams that say nothing and are counted with every window, so that a few words alone do not score high."""
+CALM: Final = 10.0
+"""Characters that say nothing and are counted with every window, so that a few words alone do not score high."""
 BLOCK: Final = 16 * 1024
 """Characters that are hashed at once."""
+BEHIND: Final = 4096
+"""Characters behind a block that are hashed with it, for the windows that reach out of it."""
 PIECE: Final = 240
 """Most characters of a sentence; a longer one is cut."""
 SHORT: Final = 24
 """Fewest characters of a sentence; a shorter one goes with the next."""
 SPANS: Final = (60, 240)
-"""Characters that a window has at least, where the text does not end; there is one window of each from each sentence."""
+"""Characters that a window has at least, where the text does not end; one window of each begins at each sentence."""
 
-_FACTOR: Final = 0x9E3779B97F4A7C15 | 1
-_MIXERS: Final = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F)
-_END: Final = re.compile(r"[.!?;。！？؟।…؛]+[\s\"'”’)\]»」』]*|[\r\n]+\s*|<[^<>]{1,80}>\s*|(?<=[\"'])\s*[,:]\s*(?=[\"'\[{])")
+_FACTOR: Final = 0x9E3779B1
+_MIXERS: Final = (0x85EBCA6B, 0xC2B2AE35, 0x27D4EB2F, 0x165667B1)
+_END: Final = re.compile(
+    r"[.!?;。！？؟।…؛\r\n<\"'](?:"
+    r"(?<=[.!?;。！？؟।…؛])[.!?;。！？؟।…؛]*[\s\"'”’)\]»」』]*|(?<=[\r\n])\s*|(?<=<)[^<>]{1,80}>\s*"
+    r"|(?<=[\"'])\s*[,:]\s*(?=[\"'\[{]))"
+)
 """Where a sentence ends: at its mark, a line's end, a tag, or between two strings of a JSON value."""
 
 
@@ -63,10 +69,11 @@ class Windows(NamedTuple):
 class Grams(NamedTuple):
     """Hashed grams of one kind: each begins at a place and belongs to a bucket."""
 
-    places: NDArray[Any] | None
+    places: NDArray[np.int64] | None
     """None: gram number i begins at place i."""
     buckets: NDArray[np.int64]
     valid: NDArray[np.bool_] | None
+    """Where places are None: whether there is a gram; else there is."""
 
 
 def windows_of(text: str) -> Windows:
@@ -108,11 +115,11 @@ def _cut_long(text: str, cuts: list[int], end: int) -> None:
 
 
 @cache
-def _tables() -> tuple[NDArray[np.uint64], NDArray[np.bool_], NDArray[np.uint64], NDArray[np.uint64]]:
+def _tables() -> tuple[NDArray[np.uint32], NDArray[np.bool_], NDArray[np.uint32], NDArray[np.uint32]]:
     """Of each code point below 65,536: what it counts as, and whether it belongs to a word; then powers of the factor,
-    and of its inverse.
+    and of its inverse, modulo 2**32.
     """
-    folds = np.arange(65536, dtype=np.uint64)
+    folds = np.arange(65536, dtype=np.uint32)
     word = np.zeros(65536, np.bool_)
     for code in range(65536):
         character = chr(code)
@@ -123,50 +130,55 @@ def _tables() -> tuple[NDArray[np.uint64], NDArray[np.bool_], NDArray[np.uint64]
             folds[code] = ord("0") if category == "Nd" else ord(lower) if len(lower) == 1 else code
         elif category[0] in "ZC" and category != "Cs":
             folds[code] = 32
-    size = BLOCK + 4096
+    size = BLOCK + BEHIND
     power, inverse = 1, 1
-    turned = pow(_FACTOR, -1, 2**64)
-    powers = np.empty(size, np.uint64)
-    inverses = np.empty(size, np.uint64)
+    turned = pow(_FACTOR, -1, 2**32)
+    powers = np.empty(size, np.uint32)
+    inverses = np.empty(size, np.uint32)
     for place in range(size):
         powers[place], inverses[place] = power, inverse
-        power = power * _FACTOR % 2**64
-        inverse = inverse * turned % 2**64
+        power = power * _FACTOR % 2**32
+        inverse = inverse * turned % 2**32
     return folds, word, powers, inverses
 
 
 def grams_of(text: str) -> Iterator[Grams]:
-    """The hashed grams of a text of at most BLOCK + 4096 characters. Place i is the i-th character's."""
+    """The hashed grams of a text of at most BLOCK + BEHIND characters. Place i is the i-th character's."""
     folds, word_table, powers, inverses = _tables()
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    if codes.size == 0:
-        return
-    low = np.minimum(codes, np.uint32(65535))
-    folded = folds[low]
-    words = word_table[low]
-    if not text.isascii() and (codes > 65535).any():
-        high = codes > 65535
-        folded = np.where(high, codes.astype(np.uint64), folded)
-        words = words | high
+    if text.isascii():
+        codes: NDArray[Any] = np.frombuffer(text.encode(), np.uint8)
+    else:
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     size = codes.size
+    if size == 0:
+        return
+    high = codes > 65535 if codes.dtype == np.uint32 else None
+    if high is not None and high.any():
+        low = np.minimum(codes, np.uint32(65535))
+        folded, words = np.where(high, codes, folds[low]), word_table[low] | high
+    else:
+        folded, words = folds[codes], word_table[codes]
     # The hash of any run of characters is a difference of two sums, brought to the same place.
-    sums = np.empty(size + 1, np.uint64)
-    sums[0] = 0
-    np.cumsum((folded + np.uint64(0x51ED)) * powers[:size], out=sums[1:])
+    sums = np.zeros(size + 1, np.uint32)
+    np.cumsum((folded + np.uint32(0x51ED)) * powers[:size], out=sums[1:])
     blank = folded == 32
-    blanks = np.empty(size + 1, np.int32)
-    blanks[0] = 0
-    np.cumsum(blank, out=blanks[1:])
+    apart = ~blank
+    inner = apart
     for number, length in enumerate(GRAMS):
         count = size - length + 1
         if count <= 0:
             break
         hashes = (sums[length:] - sums[:count]) * inverses[:count]
-        inside = blanks[length - 1 : size] - blanks[1 : count + 1] if length > 2 else None
-        valid = inside == 0 if inside is not None else ~(blank[:count] | blank[1:])
+        # Two characters: neither is a space. More: none but the first and the last is.
+        if length == 2:
+            valid = apart[:-1] & apart[1:]
+        else:
+            inner = apart[1:-1] if length == 3 else inner[:-1] & apart[length - 2 : size - 1]
+            valid = inner
         yield Grams(None, _bucket(hashes, number), valid)
-    edges = np.flatnonzero(np.diff(words.astype(np.int8), prepend=0, append=0))
-    begins, ends = edges[0::2], edges[1::2]
+    edges = np.flatnonzero(words[1:] != words[:-1]) + 1
+    bounds = np.concatenate(([0] if words[0] else [], edges, [size] if words[-1] else [])).astype(np.int64)
+    begins, ends = bounds[0::2], bounds[1::2]
     if begins.size == 0:
         return
     one = (sums[ends] - sums[begins]) * inverses[begins]
@@ -175,13 +187,19 @@ def grams_of(text: str) -> Iterator[Grams]:
     for number in range(1, WORDS):
         if begins.size <= number:
             break
-        joined = joined[:-1] * np.uint64(_MIXERS[number]) + one[number:]
+        joined = joined[:-1] * np.uint32(_MIXERS[number]) + one[number:]
         yield Grams(begins[:-number], _bucket(joined, number, 1), None)
 
 
-def _bucket(hashes: NDArray[np.uint64], number: int, kind: int = 0) -> NDArray[np.int64]:
-    mixed = (hashes ^ (hashes >> np.uint64(29))) * np.uint64(_MIXERS[number] + 2 * kind)
-    return (mixed >> np.uint64(64 - BITS)).astype(np.int64)
+def _bucket(hashes: NDArray[np.uint32], number: int, kind: int = 0) -> NDArray[np.int64]:
+    mixed = (hashes ^ (hashes >> np.uint32(15))) * np.uint32(_MIXERS[number] + 2 * kind)
+    return (mixed >> np.uint32(32 - BITS)).astype(np.int64)
+
+
+def lengths(windows: Windows) -> NDArray[np.float64]:
+    """What the sum over each window is divided by."""
+    roots: NDArray[np.float64] = np.sqrt(windows.ends - windows.starts + CALM)
+    return roots
 
 
 class Linear:
@@ -196,41 +214,31 @@ class Linear:
     def score(self, text: str, windows: Windows, head: int) -> NDArray[np.float64]:
         """What the grams of each window weigh together."""
         size = len(text)
+        scale = self.scales[head]
+        if size <= BLOCK:
+            sums = self._sums(text, head)
+            return (sums[windows.ends] - sums[windows.starts]) * scale / lengths(windows)
         total = np.empty(windows.starts.size)
-        at = 0
-        while True:
+        for at in range(0, size, BLOCK):
             # Windows that begin in this block; the longest of them reaches some 500 characters behind it.
-            here = np.flatnonzero((windows.starts >= at) & (windows.starts < at + BLOCK)) if size > BLOCK else None
-            block = text[at : at + BLOCK + 4096] if size > BLOCK else text
-            weights, counts = self._sums(block, head)
-            starts = windows.starts if here is None else windows.starts[here] - at
-            ends = windows.ends if here is None else windows.ends[here] - at
-            heavy = (weights[ends] - weights[starts]) * self.scales[head]
-            scores = heavy / np.sqrt(counts[ends] - counts[starts] + CALM)
-            if here is None:
-                return scores
-            total[here] = scores
-            at += BLOCK
-            if at >= size:
-                return total
+            here = np.flatnonzero((windows.starts >= at) & (windows.starts < at + BLOCK))
+            sums = self._sums(text[at : at + BLOCK + BEHIND], head)
+            total[here] = sums[windows.ends[here] - at] - sums[windows.starts[here] - at]
+        return total * scale / lengths(windows)
 
-    def _sums(self, block: str, head: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Running sums over places: of weights, and of grams."""
+    def _sums(self, block: str, head: int) -> NDArray[np.int64]:
+        """Running sums over places of what begins there."""
         table = self.tables[head]
-        size = len(block)
-        weights = np.zeros(size + 1, np.int64)
-        counts = np.zeros(size + 1, np.int64)
+        weights = np.zeros(len(block) + 1, np.int32)
         for grams in grams_of(block):
-            weight = table[grams.buckets]
-            if grams.places is not None:
-                weights[grams.places + 1] += weight
-                counts[grams.places + 1] += 1
-            else:
+            weight = table.take(grams.buckets)
+            if grams.places is None:
                 assert grams.valid is not None
-                count = grams.valid.size
-                weights[1 : count + 1] += weight * grams.valid
-                counts[1 : count + 1] += grams.valid
-        return np.cumsum(weights), np.cumsum(counts)
+                weight *= grams.valid
+                weights[1 : weight.size + 1] += weight
+            else:
+                weights[grams.places + 1] += weight
+        return np.cumsum(weights, dtype=np.int64)
 
 
 def read_weights(data: bytes) -> dict[str, NDArray[Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,7 +69,7 @@ def _pii(types: frozenset[str]) -> tuple[Detector, ...]:
 
 
 @functools.lru_cache(8)
-def _names(types: Collection[str]) -> Detector:
+def _names(types: frozenset[str]) -> Detector:
     spec = find_spec(names.PACKAGE)
     folder = Path(spec.origin).parent if spec is not None and spec.origin else Path()
     try:

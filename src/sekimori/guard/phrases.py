@@ -489,7 +489,7 @@ it: precedent|sopra|prima|finora|inizial|original|all'inizio
 nl: eerder|vorige|voorgaande|hierboven|bovenstaand|tot nu toe|oorspronkelijk|in het begin
 pl: poprzedni|wczesniejs|powyzej|powyzsz|dotychczas|pierwotn|na poczatku
 cs: predchoz|vyse|dosavadn|puvodn|drive|na zacatku
-sk: predchadzajuc|vyssie|doteraz|povodn
+sk: predchadzajuc|vyssie|doteraj|doteraz|povodn
 ru: предыдущ|прежн|ранее|выше|раньше|прошл|до этого|изначальн|исходн|в начале|до сих пор
 uk: попередн|раніше|вище|досі|початков|на початку|перед цим
 bg: предишн|по-горе|досегашн|преди
@@ -734,9 +734,6 @@ MARKS: Final[dict[str, str]] = {
     "rating": r"\b(?:rate|rank|score|grade|mark|recommend|approve|accept|shortlist|hire|pass|classify|label|flag|report)\b[^.\n]{0,60}\b(?:as|first|top|highest|best|positive|safe|clean|benign|approved|excellent|full|perfect|10|100|a\+?)\b",
     "quoted": r"[\"“«„‘'`「『][^\"”»“’'`」』\n]{8,160}[\"”»“’'`」』]",
     "question": r"[?？؟]",
-    "code": r"\b(?:def|class|return|import|function|const|select|from|where|var|let|public|void|null|true|false)\b|[{};]\s*$|=>|==|\(\)",
-    "stop": r"\b(?:stop|instead|actually|however|but first|wait)\b",
-    "polite": r"\b(?:please|thanks|thank you|bitte|danke|merci|gracias|obrigad|grazie|por favor|пожалуйста|spasibo|请|谢谢|ください|teşekkür|lütfen|dziękuję|proszę)\b",
     "harm": r"\b(?:bomb|explosive|weapon|malware|ransomware|keylogger|phishing|meth|poison|counterfeit|forge|launder|hack|steal|stalk|exploit|drugs?|pill|kill|detonat|nerve agent|bioweapon|fraud|scam)",
 }
 """Marks of form and of purpose, each an re2 expression over the same text; no language."""

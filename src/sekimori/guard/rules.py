@@ -27,12 +27,43 @@ MEMORY: Final = 128 << 20
 used up."""
 MOST_KNOWN: Final = 20_000
 """Matched words whose concepts are kept."""
-MOST_MARKS: Final = 64
-"""Places at which one mark is noted in a text."""
+MOST_MARKS: Final = 8
+"""Places at which one mark is noted in a thousand characters."""
 
 _JOINED: Final = frozenset({"zh", "ja", "th", "ko"})
 """Languages whose words are not parted, or bear endings and beginnings of any kind."""
-_ASCII: Final = frozenset("en de fr es pt it nl pl cs sk sl hr tr sv da nb fi et lt lv hu ro id ms tl sw vi ca".split())
+_ASCII: Final = frozenset(
+    [
+        "en",
+        "de",
+        "fr",
+        "es",
+        "pt",
+        "it",
+        "nl",
+        "pl",
+        "cs",
+        "sk",
+        "sl",
+        "hr",
+        "tr",
+        "sv",
+        "da",
+        "nb",
+        "fi",
+        "et",
+        "lt",
+        "lv",
+        "hu",
+        "ro",
+        "id",
+        "ms",
+        "tl",
+        "sw",
+        "vi",
+        "ca",
+    ]
+)
 _PREFIX: Final = {"ar": "(?:و|ف)?(?:ال|لل|ب|ل|ك)?", "he": "[והבלשכמ]{0,2}", "fa": "", "ur": ""}
 _BEFORE: Final = r"(?:^|[^\pL\pN\pM])"
 _AFTER: Final = r"(?:$|[^\pL\pN\pM])"
@@ -100,8 +131,10 @@ RULES: Final[tuple[Rule, ...]] = tuple(
 @cache
 def _plains() -> dict[int, str]:
     """What letters with accents are written as; Latin and Greek ones only, others would lose what they say."""
-    plains = {ord("ı"): "i", ord("ø"): "o", ord("đ"): "d", ord("ł"): "l", ord("ß"): "ss", ord("æ"): "ae", ord("œ"): "oe",
-              ord("ð"): "d", ord("þ"): "th", ord("ё"): "е", ord("ς"): "σ", ord("’"): "'", ord("ʼ"): "'"}  # fmt: skip
+    plains: dict[int, str] = {
+        **str.maketrans({"ı": "i", "ø": "o", "đ": "d", "ł": "l", "ß": "ss", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"}),
+        **str.maketrans({"ё": "е", "ς": "σ", "’": "'", "ʼ": "'"}),
+    }
     for code in (*range(0x00C0, 0x0250), *range(0x1E00, 0x2000), *range(0x0370, 0x0400)):
         base = unicodedata.normalize("NFD", chr(code))
         if len(base) > 1:
@@ -164,17 +197,24 @@ class Reader:
             said = b"".join(pieces)
             places = [0, *accumulate(map(len, pieces))]
         known = self._known
+        rows: list[int] = []
+        columns: list[int] = []
+        last = len(places) - 1
         for match in self._words.finditer(said):
             word = match.group()
             concepts = known.get(word)
             if concepts is None:
                 concepts = self._learn(word)
             # It begins with the character before its word; a cut there would give it to the sentence before.
-            found[bisect_right(places, match.start() + 1, 0, len(places) - 1) - 1, concepts] = True
+            rows += (bisect_right(places, match.start() + 1, 0, last) - 1,) * len(concepts)
+            columns += concepts
+        most = MOST_MARKS + len(said) * MOST_MARKS // 1000
         for number in self._present.Match(said) or ():
-            column = len(CONCEPTS) + number
-            for match in islice(self._marks[number].finditer(said), MOST_MARKS):
-                found[bisect_right(places, match.start() + 1, 0, len(places) - 1) - 1, column] = True
+            mark = self._marks[number]
+            for match in islice(mark.finditer(said), most):
+                rows.append(bisect_right(places, match.start() + 1, 0, last) - 1)
+                columns.append(len(CONCEPTS) + number)
+        found[rows, columns] = True
         return found
 
     def _learn(self, word: bytes) -> tuple[int, ...]:

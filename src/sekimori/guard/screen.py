@@ -17,6 +17,7 @@ from sekimori.dialects.gemini_stream import Elements
 from sekimori.dialects.texts import Source, Text, Texts, edited, edited_within, texts_of, texts_within
 from sekimori.errors import Upstream
 from sekimori.guard.examine import Examined, Tools, examine_input, output_checks, output_spans
+from sekimori.guard.length import cap_of, shortened
 from sekimori.guard.mask import Masks
 from sekimori.guard.stream import Blocked, StreamScreen, Tripped
 from sekimori.policy.guards import Guarded, Judge
@@ -74,8 +75,8 @@ async def screen_input(guards: Guards, policy: Guarded, grant: Grant, ask: Ask) 
     examined = work() if size <= INLINE else await guards.pool.run(principal.tenant_uid, size, work)
     if examined.unsure and policy.judge is not None and not examined.blocked:
         await _judged(guards.judges, policy, examined)
-    if examined.edits and not examined.blocked:
-        ask = structs.replace(ask, members=edited(ask.members, examined.edits))
+    if not examined.blocked:
+        ask = _travels(guards.tools, policy, ask, examined)
     verdict = _verdict(examined.checks, size, examined.blocked, guards.tools.model)
     verdict = structs.replace(verdict, latency_ms=round((guards.monotonic() - began) * 1000, 3))
     return ask, verdict, Screen(guards, policy, grant, ask, masks)
@@ -164,6 +165,24 @@ async def _judged(judges: Judges, policy: Guarded, examined: Examined) -> None:
     examined.checks[number] = check
     if check.mode == "block" and (check.passed is False or check.status == "failed_closed"):
         examined.blocked = check.name
+
+
+def _travels(tools: Tools, policy: Guarded, ask: Ask, examined: Examined) -> Ask:
+    """The ask as it may travel: masked, shortened, and for no longer a reply than the policy has."""
+    members = edited(ask.members, examined.edits) if examined.edits else ask.members
+    most, cap = policy.input.length, policy.output.length
+    number = next((place for place, check in enumerate(examined.checks) if check.name == "length"), -1)
+    if most is not None and most.mode == "mask" and examined.checks[number].passed is False:
+        fits = shortened(members, ask.dialect, ask.operation, most.tokens, lambda text: tools.tokens(text, ask.model))
+        if fits is None:
+            examined.blocked = "length"
+            return ask
+        members, left_out = fits
+        check = examined.checks[number]
+        examined.checks[number] = structs.replace(check, reason=f"{check.reason}; {left_out} messages were left out")
+    if cap is not None:
+        members = {**members, **cap_of(ask.dialect, ask.operation, members, cap.tokens)}
+    return ask if members is ask.members else structs.replace(ask, members=members)
 
 
 class Screen:

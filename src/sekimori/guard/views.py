@@ -13,6 +13,7 @@ import html
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import islice
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -57,7 +58,8 @@ _CONCEALED: Final = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _ATTRIBUTE: Final = re.compile(
-    r"\b(?:alt|title|aria-label|content|placeholder|data-[a-z-]+)\s*=\s*(?:\"([^\"]{8,1000})\"|'([^']{8,1000})')", re.IGNORECASE
+    r"\b(?:alt|title|aria-label|content|placeholder|data-[a-z-]+)\s*=\s*(?:\"([^\"]{8,1000})\"|'([^']{8,1000})')",
+    re.IGNORECASE,
 )
 _TAG: Final = re.compile(r"<[^<>]{1,2000}>")
 _SPACED: Final = re.compile(r"(?<!\w)(?:[^\W_](?:[ \t]{1,3}|[._*|·•~/+-]{1,2}|[ ][-._*|/][ ])){5,}[^\W_](?!\w)")
@@ -65,15 +67,81 @@ _LEET: Final = str.maketrans("0134578@$!|€", "oieastbasiie")
 _ROT13: Final = str.maketrans(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "nopqrstuvwxyzabcdefghijklmNOPQRSTUVWXYZABCDEFGHIJKLM"
 )
-_COMMON: Final = (
-    "the and you your all this that with for not are from have will send every system prompt instructions ignore "
-    "previous rules password show print reveal tell everything message user assistant now"
-).split()
+_COMMON: Final = [
+    "the",
+    "and",
+    "you",
+    "your",
+    "all",
+    "this",
+    "that",
+    "with",
+    "for",
+    "not",
+    "are",
+    "from",
+    "have",
+    "will",
+    "send",
+    "every",
+    "system",
+    "prompt",
+    "instructions",
+    "ignore",
+    "previous",
+    "rules",
+    "password",
+    "show",
+    "print",
+    "reveal",
+    "tell",
+    "everything",
+    "message",
+    "user",
+    "assistant",
+    "now",
+]
 """Words of which some stand in nearly every English sentence that orders something."""
 _LETTERS: Final = dict(
     zip(
-        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "
-        "----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----.".split(),
+        [
+            ".-",
+            "-...",
+            "-.-.",
+            "-..",
+            ".",
+            "..-.",
+            "--.",
+            "....",
+            "..",
+            ".---",
+            "-.-",
+            ".-..",
+            "--",
+            "-.",
+            "---",
+            ".--.",
+            "--.-",
+            ".-.",
+            "...",
+            "-",
+            "..-",
+            "...-",
+            ".--",
+            "-..-",
+            "-.--",
+            "--..",
+            "-----",
+            ".----",
+            "..---",
+            "...--",
+            "....-",
+            ".....",
+            "-....",
+            "--...",
+            "---..",
+            "----.",
+        ],
         "abcdefghijklmnopqrstuvwxyz0123456789",
         strict=True,
     )
@@ -135,9 +203,9 @@ def views_of(text: str) -> Views:
             views.append(view)
             if deep + 1 < DEEP:
                 todo.append((view.name, piece, deep + 1))
-            elif _gates().Match(piece[:1024]):
-                # It may be encoded once more, and is not opened again.
-                unread += len(piece) if _plausible(piece) is None else 0
+            else:
+                # What it holds that is encoded once more is not opened.
+                unread += sum(len(inner) for _, inner in islice(_decoded(piece), MOST) if inner not in seen)
     return Views(views, unread)
 
 
@@ -279,9 +347,10 @@ def _between(text: str, begin: str, end: str) -> Iterator[str]:
 
 def _spaced(text: str) -> Iterator[str]:
     def close(run: re.Match[str]) -> str:
-        said = run.group()
-        parts = re.split(r"[ \t]{2,}|[ ][-._*|/][ ]", said) if re.search(r"[ \t]{2,}", said) else [said]
-        return " ".join(re.sub(r"[\W_]", "", part) for part in parts)
+        words = re.split(r"[ \t]{2,}|[ ][-._*|/][ ]", run.group())
+        if all(len(word) == 1 for word in words):
+            words = ["".join(words)]  # it is letters that are parted so, and not words
+        return " ".join(re.sub(r"[\W_]", "", word) for word in words)
 
     said = _SPACED.sub(close, text)
     if said != text:

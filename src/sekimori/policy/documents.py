@@ -8,6 +8,7 @@ change. What does not fit together (a route to a key that is not there) is `chec
 from __future__ import annotations
 
 import hashlib
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -39,6 +40,7 @@ __all__ = [
 
 _RANK: Final = {kind: rank for rank, kind in enumerate(KINDS)}
 _SECRET_FIELDS: Final = frozenset({"key", "apikey", "api_key", "secret", "value", "token", "password"})
+_DECIMAL: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,9})?")
 _NO_SECRETS: Final = "Documents hold no secrets: `sekimori key put PATH` reads the key from its input."
 _DECODER: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(Document)
 
@@ -287,6 +289,8 @@ class _Shape:
         value = node.value
         if base is str and isinstance(value, str) and wanted is kinds.Text:
             value = " ".join(value.split())  # a folded block is one line
+        if base is float and isinstance(value, str) and _DECIMAL.fullmatch(value):
+            value = float(value)
         if base is str and not isinstance(value, str):
             return self._wrong(node, path, f"is {node.sort}, not text.", "Put it in quotes if it is meant.")
         if isinstance(value, str) and not value.isprintable():
