@@ -41,18 +41,18 @@ SECRETS = {
 
 UNGUARDED = """
 kind: Guard
-tenant: {tenant}
+tenant: TENANT
 input:
-  promptInjection: {{mode: off}}
-  piiDetection: {{mode: off}}
-  secrets: {{mode: off}}
-  toxicContent: {{mode: off}}
-  encoding: {{mode: off}}
+  promptInjection: {mode: off}
+  piiDetection: {mode: off}
+  secrets: {mode: off}
+  toxicContent: {mode: off}
+  encoding: {mode: off}
 output:
-  piiDetection: {{mode: off}}
-  secrets: {{mode: off}}
-  toxicContent: {{mode: off}}
-  outputInjection: {{mode: off}}
+  piiDetection: {mode: off}
+  secrets: {mode: off}
+  toxicContent: {mode: off}
+  outputInjection: {mode: off}
 """
 """What a scenario runs by that shows the walk alone: each event is released when it comes. tests/flows/test_guards.py
 shows the guards."""
@@ -68,10 +68,6 @@ mode: agency
 kind: Tenant
 name: globex
 mode: agency
----
-{acme_guard}
----
-{globex_guard}
 ---
 kind: Provider
 name: house
@@ -350,8 +346,12 @@ async def _connect(
 
 
 @asynccontextmanager
-async def place(folder: Path, *, documents: str = "", settings: str = "", check: bool = True) -> AsyncIterator[Place]:
-    """A deployment with two clients, three agents and their keys; `documents` are applied on top of DOCUMENTS."""
+async def place(
+    folder: Path, *, documents: str = "", settings: str = "", check: bool = True, guarded: bool = False
+) -> AsyncIterator[Place]:
+    """A deployment with two clients, three agents and their keys; `documents` are applied on top of DOCUMENTS.
+    `guarded`: by the guards that hold without a document, and not by UNGUARDED.
+    """
     provider = Provider()
     port = await provider.server.start("127.0.0.1", 0)
     home = folder / "home"
@@ -361,7 +361,8 @@ async def place(folder: Path, *, documents: str = "", settings: str = "", check:
     here = Place(load(home, {}), provider, port)
     try:
         async with serving(here):
-            await here.apply(DOCUMENTS.format(port=port))
+            unguarded = [UNGUARDED.replace("TENANT", tenant) for tenant in ("acme", "globex") if not guarded]
+            await here.apply("---".join([DOCUMENTS.format(port=port), *unguarded]))
             for path, secret in {**SECRETS, "clients/acme/llm": SECRETS["clients/acme/own"]}.items():
                 await here.verb("key put", Put(path=path, secret=secret.encode()))
             for name in ("acme/x", "acme/y", "globex/z"):
