@@ -27,12 +27,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
     """
     value, members = read_object(body)
     found = Found()
-    for name, item in value.items():
-        rule = COMPLETIONS.get(name)
-        if rule is None:
-            found.unknown({name}, COMPLETIONS.keys(), ())
-        elif not rule.inert and item is not None:
-            found.apply(rule, item, (name,))
+    found.members(value, COMPLETIONS)
     read_references(found, body, value, COMPLETIONS_SCHEMAS)
     # `best_of` answers are made, and charged for, whatever is returned of them.
     each = max(count_of(value, "n", 1) or 1, count_of(value, "best_of", 1) or 1)
