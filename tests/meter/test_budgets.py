@@ -150,6 +150,30 @@ async def test_what_a_call_may_use_is_a_figure_that_a_record_can_hold() -> None:
             assert refusal.reason == "budget_exhausted"
 
 
+async def test_while_the_record_is_read_nothing_is_taken_away_by_what_may_stand_in_it() -> None:
+    """A caller who leaves while his call is recorded leaves a charge of which nobody knows the entry: the record that
+    is read may hold it. Counted twice it is too much used; a correction counted twice would be too little."""
+    clock, go = Clock(), asyncio.Event()
+    last = identity(clock.wall, 5)
+
+    async def recall(_: str) -> History:
+        await go.wait()
+        return History({SCOPE: {TODAY: (100, 1000)}}, {}, last)
+
+    for entry, used in (("", (107, 1000)), (identity(clock.wall, 6), (47, 980))):
+        go.clear()
+        at = budget(clock, recall)
+        waiting = asyncio.create_task(at.ready(grant(bounded(tokens_per_day=500))))
+        await asyncio.sleep(0)
+        at.correct(TENANT, "k1", Correction(-60, -20, AGENT, (), TODAY), entry)
+        at.correct(TENANT, "k1", Correction(7, 0, AGENT, (), TODAY), entry)
+        go.set()
+        await waiting
+        counted = at.used(SCOPE)
+        assert counted is not None
+        assert counted[:2] == used
+
+
 async def test_a_call_that_can_never_fit_is_told_so() -> None:
     at = budget(Clock())
     for limits in (bounded(tokens_per_minute=199), bounded(tokens_per_day=199), bounded(nano_per_day=1)):

@@ -240,6 +240,9 @@ class Budget:
         tracked.read[scope] = history.last
         for charge in tracked.meanwhile:
             if scope in charge.scopes and not (charge.entry and charge.entry <= history.last):
+                if not charge.entry:
+                    # Nobody knows whether the record held it already: rather too much than too little was used.
+                    charge = charge._replace(tokens=max(0, charge.tokens), nano=max(0, charge.nano))
                 charge.to(spend)
 
     def recall(self, scope: str, age: float) -> None:
