@@ -107,7 +107,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
         needs=frozenset(found.places),
         places=tuple(found.places.items()),
         output_cap=_output_cap(value),
-        wants_usage_event=_wants_usage(value),
+        wants_usage_event=wants_usage(value),
         size=len(body),
         objects=found.objects,
         fetches=found.fetches,
@@ -229,7 +229,8 @@ def _output_cap(value: dict[str, Any]) -> int | None:
     return None if not caps else max(caps) * (answers or 1)
 
 
-def _wants_usage(value: dict[str, Any]) -> bool:
+def wants_usage(value: dict[str, Any]) -> bool:
+    """Whether the caller asked for the extra usage event of a stream."""
     options = value.get("stream_options")
     if options is None:
         return False
