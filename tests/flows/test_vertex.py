@@ -97,6 +97,20 @@ async def test_a_token_that_ended_early_is_bought_anew_in_the_same_call(tmp_path
         assert sandbox.clouds.bought == 2
 
 
+async def test_what_became_of_the_first_try_says_nothing_of_the_second(tmp_path: Path) -> None:
+    async with cloudy(tmp_path) as (here, sandbox):
+        ask: dict[str, Any] = {"contents": [{"parts": [{"text": "hello there"}]}]}
+        path = "/v1beta/models/vx/sandbox-{}:generateContent"
+        assert (await here.post(AGENT, ask, path.format("echo")))[0] == 200
+        sandbox.clouds.tokens.clear()
+        assert (await here.post(AGENT, ask, path.format("disconnect")))[0] == 502
+        assert sandbox.clouds.bought == 2
+        lost = (await here.of_kind("acme", entry.SETTLED))[-1]
+        assert lost.status is None, "the 401 was the answer to nothing done; this one went out and was not answered"
+        assert lost.usage is not None
+        assert lost.usage.estimated
+
+
 async def test_every_failure_is_the_sdks_own_exception(tmp_path: Path) -> None:
     async with cloudy(tmp_path) as (here, sandbox):
         client = client_of(here)

@@ -18,6 +18,7 @@ from sekimori.meter.prices import DAY_MS, Rate, rate
 from sekimori.meter.refusals import TokensLimited
 from sekimori.meter.reservation import Correction
 from sekimori.meter.spend import Spend, date, first_of_month, next_month
+from sekimori.meter.usage import MOST
 from sekimori.meter.window import WINDOW, Minute
 from sekimori.terms import Ask, Bound, Grant, Limits, Origin, Principal, Provider, Route, Usage
 
@@ -130,6 +131,47 @@ async def test_money_is_held_at_the_dearest_and_charged_as_it_was() -> None:
     assert at.used(SCOPE) == (51, 60_000, 60_000)
     with at.reserve(of, ask(cap=90), priced):
         pass
+
+
+async def test_what_a_call_may_use_is_a_figure_that_a_record_can_hold() -> None:
+    """Where the bound is another key's, nothing refuses a call that asks for more than there can be; and cut off, it is
+    charged with all that was reserved."""
+    limits = Limits(keys=(("k2", Limits(usage=(Bound(f"key:{TENANT}/k2", tokens_per_day=250),))),))
+    at = budget(Clock())
+    of = grant(limits, route("k1"), route("k2"))
+    await at.ready(of)
+    for cap in (10**9, 10**9 + 1, 4096 * (2**31 - 1) ** 2):
+        with at.reserve(of, ask(cap=cap), priced) as place:
+            assert place.enter(of, of.routes[0], charged=False) is None
+            assert place.most is not None
+            assert place.most.output == MOST
+            refusal = place.enter(of, of.routes[1], charged=False)
+            assert isinstance(refusal, Refused)
+            assert refusal.reason == "budget_exhausted"
+
+
+async def test_while_the_record_is_read_nothing_is_taken_away_by_what_may_stand_in_it() -> None:
+    """A caller who leaves while his call is recorded leaves a charge of which nobody knows the entry: the record that
+    is read may hold it. Counted twice it is too much used; a correction counted twice would be too little."""
+    clock, go = Clock(), asyncio.Event()
+    last = identity(clock.wall, 5)
+
+    async def recall(_: str) -> History:
+        await go.wait()
+        return History({SCOPE: {TODAY: (100, 1000)}}, {}, last)
+
+    for entry, used in (("", (107, 1000)), (identity(clock.wall, 6), (47, 980))):
+        go.clear()
+        at = budget(clock, recall)
+        waiting = asyncio.create_task(at.ready(grant(bounded(tokens_per_day=500))))
+        await asyncio.sleep(0)
+        at.correct(TENANT, "k1", Correction(-60, -20, AGENT, (), TODAY), entry)
+        at.correct(TENANT, "k1", Correction(7, 0, AGENT, (), TODAY), entry)
+        go.set()
+        await waiting
+        counted = at.used(SCOPE)
+        assert counted is not None
+        assert counted[:2] == used
 
 
 async def test_a_call_that_can_never_fit_is_told_so() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sekimori.db import Database
 from sekimori.errors import Fault
 from sekimori.ledger import entry
-from sekimori.ledger.entry import Corrected, KeyUsed, Leaf, Settled
+from sekimori.ledger.entry import Corrected, KeyUsed, Leaf, ObjectsAdopted, Settled
 from sekimori.ledger.protocols import Recorded
 from sekimori.terms import Usage
 from sekimori.upstream.objects import KEPT_MS, MOST_CACHED, MOST_LOOKING, SAVED_EVERY, Made, Objects, Open
@@ -24,7 +24,7 @@ from sekimori.upstream.objects import KEPT_MS, MOST_CACHED, MOST_LOOKING, SAVED_
 TENANT = "0123456789abcdefghjkmnpqrs"
 OTHER = "1123456789abcdefghjkmnpqrs"
 NOW = 1_800_000_000_000
-PAYLOADS = {Settled: entry.SETTLED, KeyUsed: entry.KEY_USED}
+PAYLOADS = {Settled: entry.SETTLED, KeyUsed: entry.KEY_USED, ObjectsAdopted: entry.OBJECTS_ADOPTED}
 
 
 def uuid(number: int) -> str:
@@ -162,6 +162,30 @@ def test_how_an_object_was_made_and_whether_its_use_is_known_survive_any_slices(
             assert await objects.made(OTHER, "r1") == []
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_to_adopt_what_was_made_through_us_forgets_nothing_of_how(tmp_path: Path, restart: bool) -> None:
+    async with Place(tmp_path) as place:
+        said = [Settled(outcome="answered", minted=["r1"]), began("k1", "r1")]
+        entries = [recorded(index, one, 1) for index, one in enumerate(said)]
+        adopted = ObjectsAdopted(key="clients/acme/own", key_uid="k1", ids=["r1"])
+        entries.append(recorded(2, adopted, 2, time=NOW + 5))
+        estimate = Open(Usage(9, 4, estimated=True), 5, "x", NOW)
+        whole = [Made("k1", "p/m", estimate)]
+        objects = place.objects()
+        objects.mint(TENANT, "k1", ["r1"], "p/m", "r1", estimate)
+        objects.mint(TENANT, "k1", ["r1"])
+        assert await objects.made(TENANT, "r1") == whole
+        await feed(objects, entries[:2])
+        objects.mint(TENANT, "k1", ["r1"])
+        assert await objects.made(TENANT, "r1") == whole
+        await objects.take(TENANT, entries[2:])
+        if restart:
+            objects = place.objects()
+        assert await objects.made(TENANT, "r1") == whole
+        _, [row] = await place.database.tenant(TENANT).objects(["r1"])
+        assert row.minted_ms == NOW + 5, "and it is known for longer"
 
 
 async def test_an_end_is_told_once_and_what_is_gone_stays_gone(tmp_path: Path) -> None:

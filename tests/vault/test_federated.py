@@ -54,6 +54,13 @@ def test_what_google_gives_out_is_kept() -> None:
     assert read_file({**FILE, "service_account_impersonation": {"token_lifetime_seconds": 900}}).lifetime == 900
 
 
+def test_what_a_file_sends_to_be_let_in_is_not_shown() -> None:
+    """Some identity providers are asked with a bearer token, which then stands in the file."""
+    asked = source(url="https://idp.example/token", headers={"Authorization": "Bearer zq-marker"})
+    form = read("google_external_account", checked("google_external_account", json.dumps(asked).encode()))
+    assert "zq" not in repr(form)
+
+
 def test_what_is_asked_with_it() -> None:
     form = read_file(FILE)
     assert exchange(form, "subject", "scope") == {

@@ -329,7 +329,17 @@ def _move() -> str:
     )
 
 
-_PUT_OBJECT: Final = _compiled(insert(_object).prefix_with("OR REPLACE"))
+def _put_object() -> str:
+    """What is only said to exist, by a person, keeps what is known of how it was made."""
+    put, was = insert(_object), _object.c
+    new = put.excluded
+    none: sa.ColumnElement[str] = sa.literal_column("''")
+    same = {name: sa.case((new.model == none, was[name]), else_=new[name]) for name in ("model", "open")}
+    moved = {name: new[name] for name in ("minted_ms", "call", "hop")}
+    return _compiled(put.on_conflict_do_update(index_elements=["id", "key_uid"], set_=same | moved))
+
+
+_PUT_OBJECT: Final = _put_object()
 _PUT: Final = _compiled(insert(_entry).on_conflict_do_nothing(index_elements=["position"]))
 _ADD: Final = _add(_usage, _BY)
 _ADD_FOR: Final = _add(_usage_for, (*_BY, *_FOR))

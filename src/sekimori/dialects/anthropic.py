@@ -93,13 +93,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
     """
     value, members = read_object(body)
     found = Found()
-    table = fields.ANTHROPIC_MESSAGES
-    for name, item in value.items():
-        rule = table.get(name)
-        if rule is None:
-            found.unknown({name}, table.keys(), ())
-        elif not rule.inert and item is not None:
-            found.apply(rule, item, (name,))
+    found.members(value, fields.ANTHROPIC_MESSAGES)
     if value.get("messages") is None:
         wrong(("messages",), "an array of messages")
     for index, message in enumerate(list_of(value, "messages")):

@@ -10,7 +10,16 @@ from typing import Any, Final
 
 from sekimori.dialects.fields_further import COMPLETIONS, COMPLETIONS_SCHEMAS
 from sekimori.dialects.found import Found, count_of, flag_of, read_references, text_of, wrong
-from sekimori.dialects.openai import NAME, Stream, read_error, read_reply, refusal, stream_error, upstream_body
+from sekimori.dialects.openai import (
+    NAME,
+    Stream,
+    read_error,
+    read_reply,
+    refusal,
+    stream_error,
+    upstream_body,
+    wants_usage,
+)
 from sekimori.dialects.strict import read_object
 from sekimori.terms import NOTHING_NAMED, Ask, Headers, Named, Operation
 
@@ -27,12 +36,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
     """
     value, members = read_object(body)
     found = Found()
-    for name, item in value.items():
-        rule = COMPLETIONS.get(name)
-        if rule is None:
-            found.unknown({name}, COMPLETIONS.keys(), ())
-        elif not rule.inert and item is not None:
-            found.apply(rule, item, (name,))
+    found.members(value, COMPLETIONS)
     read_references(found, body, value, COMPLETIONS_SCHEMAS)
     # `best_of` answers are made, and charged for, whatever is returned of them.
     each = max(count_of(value, "n", 1) or 1, count_of(value, "best_of", 1) or 1)
@@ -47,20 +51,11 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
         needs=frozenset(found.places),
         places=tuple(found.places.items()),
         output_cap=None if cap is None else cap * answers,
-        wants_usage_event=_wants_usage(value),
+        wants_usage_event=wants_usage(value),
         size=len(body),
         fetches=found.fetches,
         answers=answers,
     )
-
-
-def _wants_usage(value: dict[str, Any]) -> bool:
-    options = value.get("stream_options")
-    if options is None:
-        return False
-    if type(options) is not dict:
-        wrong(("stream_options",), "an object")
-    return flag_of(options, "include_usage")
 
 
 def _read_prompt(given: Any) -> int:

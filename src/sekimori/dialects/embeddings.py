@@ -9,21 +9,27 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from sekimori.dialects.fields_responses import EMBEDDINGS
 from sekimori.dialects.found import Found, text_of, wrong
-from sekimori.dialects.glance import ABSENT, empty, first, glance, small
-from sekimori.dialects.openai import NAME, ReplyFacts, read_error, refusal, stream_error
+from sekimori.dialects.glance import ABSENT, small
+from sekimori.dialects.openai import (
+    NAME,
+    Listed,
+    ReplyFacts,
+    model_of,
+    read_error,
+    read_listed,
+    refusal,
+    stream_error,
+    upstream_body,
+)
 from sekimori.dialects.strict import read_object
-from sekimori.dialects.words import failure
-from sekimori.errors import Upstream
 from sekimori.meter.usage import of_openai_embeddings
 from sekimori.terms import NOTHING_NAMED, Ask, Headers, Named, Operation
 
 __all__ = ["NAME", "read_ask", "read_error", "read_reply", "refusal", "stream_error", "upstream_body"]
-
-_encode: Final = msgspec.json.Encoder().encode
 
 
 def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named = NOTHING_NAMED) -> Ask:
@@ -33,12 +39,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
     """
     value, members = read_object(body)
     found = Found()
-    for name, item in value.items():
-        rule = EMBEDDINGS.get(name)
-        if rule is None:
-            found.unknown({name}, EMBEDDINGS.keys(), ())
-        elif not rule.inert and item is not None:
-            found.apply(rule, item, (name,))
+    found.members(value, EMBEDDINGS)
     _read_input(value.get("input"))
     return Ask(
         dialect=NAME,
@@ -67,18 +68,8 @@ def _read_input(given: Any) -> None:
             wrong(("input", index), "a string, or an array of token numbers")
 
 
-def upstream_body(ask: Ask, model: str, *, include_usage: bool = False, stores: bool = False) -> bytes:
-    """The body for the provider: the caller's own bytes of every member but `model`, the provider's name for it."""
-    members = dict(ask.members)
-    members["model"] = Raw(_encode(model))
-    return _encode(members)
-
-
-class _Reply(Struct):
+class _Reply(Listed):
     data: Raw = ABSENT
-    usage: Raw = ABSENT
-    error: Raw = ABSENT
-    model: Raw = ABSENT
 
 
 _REPLY: Final = msgspec.json.Decoder(_Reply)
@@ -86,12 +77,5 @@ _REPLY: Final = msgspec.json.Decoder(_Reply)
 
 def read_reply(body: bytes, operation: Operation = "embeddings") -> ReplyFacts:
     """What a reply says of itself. Raises Upstream: malformed, or an error in spite of its 200."""
-    reply = glance(_REPLY, body)
-    if reply is None:
-        raise Upstream("upstream_malformed", "The provider's reply is not a JSON object.")
-    if first(reply.data) != b"[":
-        if not empty(reply.error):
-            raise failure("server_error")
-        raise Upstream("upstream_malformed", "The provider's reply has no `data`.")
-    model = small(reply.model)
-    return ReplyFacts(of_openai_embeddings(small(reply.usage)), model=model if type(model) is str else "")
+    reply = read_listed(_REPLY, "data", body)
+    return ReplyFacts(of_openai_embeddings(small(reply.usage)), model=model_of(reply))

@@ -51,6 +51,15 @@ class Found:
             wrong(path, "a string")
         _note(self._fetches, url, path)
 
+    def members(self, value: Mapping[str, Any], table: Mapping[str, Rule]) -> None:
+        """Judge the members of a body by their table. One that is null asks for nothing."""
+        for name, item in value.items():
+            rule = table.get(name)
+            if rule is None:
+                self.unknown({name}, table.keys(), ())
+            elif not rule.inert and item is not None:
+                self.apply(rule, item, (name,))
+
     def apply(self, rule: Rule, value: Any, path: Path) -> None:
         """Judge a listed field by its rule. `value` is what it holds; None where only its presence counts."""
         if rule.refused:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -43,15 +43,21 @@ _TYPES: Final = {
 }
 
 
-class _Reply(Struct):
-    choices: Raw = ABSENT
+class Listed(Struct):
+    """A plain reply of this dialect, as far as it is looked at; a subclass names the list that it holds."""
+
     usage: Raw = ABSENT
     error: Raw = ABSENT
     model: Raw = ABSENT
+
+
+class _Reply(Listed):
+    choices: Raw = ABSENT
     service_tier: Raw = ABSENT
 
 
 _REPLY: Final = msgspec.json.Decoder(_Reply)
+Whole = TypeVar("Whole", bound=Listed)
 
 
 class ReplyFacts(Struct, frozen=True):
@@ -76,13 +82,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
         raise Refused("unsupported_operation", f"The OpenAI dialect has no operation `{operation}`.")
     value, members = read_object(body)
     found = Found()
-    table = fields.OPENAI_CHAT
-    for name, item in value.items():
-        rule = table.get(name)
-        if rule is None:
-            found.unknown({name}, table.keys(), ())
-        elif not rule.inert and item is not None:
-            found.apply(rule, item, (name,))
+    found.members(value, fields.OPENAI_CHAT)
     if value.get("messages") is None:
         wrong(("messages",), "an array of messages")
     for index, message in enumerate(list_of(value, "messages")):
@@ -107,7 +107,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
         needs=frozenset(found.places),
         places=tuple(found.places.items()),
         output_cap=_output_cap(value),
-        wants_usage_event=_wants_usage(value),
+        wants_usage_event=wants_usage(value),
         size=len(body),
         objects=found.objects,
         fetches=found.fetches,
@@ -229,7 +229,8 @@ def _output_cap(value: dict[str, Any]) -> int | None:
     return None if not caps else max(caps) * (answers or 1)
 
 
-def _wants_usage(value: dict[str, Any]) -> bool:
+def wants_usage(value: dict[str, Any]) -> bool:
+    """Whether the caller asked for the extra usage event of a stream."""
     options = value.get("stream_options")
     if options is None:
         return False
@@ -258,21 +259,33 @@ def upstream_body(ask: Ask, model: str, *, include_usage: bool = True, stores: b
 
 def read_reply(body: bytes, operation: Operation = "chat") -> ReplyFacts:
     """What a plain reply says of itself. Raises Upstream: malformed, or an error in spite of its 200."""
-    reply = glance(_REPLY, body)
-    if reply is None:
-        raise Upstream("upstream_malformed", "The provider's reply is not a JSON object.")
-    if first(reply.choices) != b"[":
-        if not empty(reply.error):
-            raise failure("server_error")
-        raise Upstream("upstream_malformed", "The provider's reply has no `choices`.")
-    choices, model = small(reply.choices), small(reply.model)
+    reply = read_listed(_REPLY, "choices", body)
+    choices = small(reply.choices)
     choice = choices[0] if choices else None
     finish = choice.get("finish_reason") if type(choice) is dict else None
     return ReplyFacts(
         of_openai(small(reply.usage), small(reply.service_tier)),
         finish if type(finish) is str else "",
-        model if type(model) is str else "",
+        model_of(reply),
     )
+
+
+def read_listed(decoder: msgspec.json.Decoder[Whole], name: str, body: bytes) -> Whole:
+    """A plain reply that has a list of this name. Raises Upstream: malformed, or an error in spite of its 200."""
+    reply = glance(decoder, body)
+    if reply is None:
+        raise Upstream("upstream_malformed", "The provider's reply is not a JSON object.")
+    if first(getattr(reply, name)) != b"[":
+        if not empty(reply.error):
+            raise failure("server_error")
+        raise Upstream("upstream_malformed", f"The provider's reply has no `{name}`.")
+    return reply
+
+
+def model_of(reply: Listed) -> str:
+    """The model that it says answered; empty where it says none."""
+    model = small(reply.model)
+    return model if type(model) is str else ""
 
 
 def read_error(status: int, body: bytes) -> Upstream:

@@ -10,21 +10,27 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from sekimori.dialects.fields_further import RERANK, RERANK_DOCUMENT
 from sekimori.dialects.found import Found, count_of, text_of, wrong
-from sekimori.dialects.glance import ABSENT, empty, first, glance, small
-from sekimori.dialects.openai import NAME, ReplyFacts, read_error, refusal, stream_error
+from sekimori.dialects.glance import ABSENT, small
+from sekimori.dialects.openai import (
+    NAME,
+    Listed,
+    ReplyFacts,
+    model_of,
+    read_error,
+    read_listed,
+    refusal,
+    stream_error,
+    upstream_body,
+)
 from sekimori.dialects.strict import read_object
-from sekimori.dialects.words import failure
-from sekimori.errors import Upstream
 from sekimori.meter.usage import of_rerank
 from sekimori.terms import NOTHING_NAMED, Ask, Headers, Named, Operation
 
 __all__ = ["NAME", "read_ask", "read_error", "read_reply", "refusal", "stream_error", "upstream_body"]
-
-_encode: Final = msgspec.json.Encoder().encode
 
 
 def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named = NOTHING_NAMED) -> Ask:
@@ -34,12 +40,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
     """
     value, members = read_object(body)
     found = Found()
-    for name, item in value.items():
-        rule = RERANK.get(name)
-        if rule is None:
-            found.unknown({name}, RERANK.keys(), ())
-        elif not rule.inert and item is not None:
-            found.apply(rule, item, (name,))
+    found.members(value, RERANK)
     if type(value.get("query")) is not str:
         wrong(("query",), "a string")  # an object may name an image
     _read_documents(found, value.get("documents"))
@@ -71,19 +72,9 @@ def _read_documents(found: Found, given: Any) -> None:
             wrong(("documents", index, "text"), "a string")
 
 
-def upstream_body(ask: Ask, model: str, *, include_usage: bool = False, stores: bool = False) -> bytes:
-    """The body for the provider: the caller's own bytes of every member but `model`, the provider's name for it."""
-    members = dict(ask.members)
-    members["model"] = Raw(_encode(model))
-    return _encode(members)
-
-
-class _Reply(Struct):
+class _Reply(Listed):
     results: Raw = ABSENT
-    usage: Raw = ABSENT
     meta: Raw = ABSENT
-    error: Raw = ABSENT
-    model: Raw = ABSENT
 
 
 _REPLY: Final = msgspec.json.Decoder(_Reply)
@@ -91,12 +82,5 @@ _REPLY: Final = msgspec.json.Decoder(_Reply)
 
 def read_reply(body: bytes, operation: Operation = "rerank") -> ReplyFacts:
     """What a reply says of itself. Raises Upstream: malformed, or an error in spite of its 200."""
-    reply = glance(_REPLY, body)
-    if reply is None:
-        raise Upstream("upstream_malformed", "The provider's reply is not a JSON object.")
-    if first(reply.results) != b"[":
-        if not empty(reply.error):
-            raise failure("server_error")
-        raise Upstream("upstream_malformed", "The provider's reply has no `results`.")
-    model = small(reply.model)
-    return ReplyFacts(of_rerank(small(reply.usage), small(reply.meta)), model=model if type(model) is str else "")
+    reply = read_listed(_REPLY, "results", body)
+    return ReplyFacts(of_rerank(small(reply.usage), small(reply.meta)), model=model_of(reply))

@@ -57,13 +57,7 @@ def read_ask(operation: Operation, body: bytes, headers: Headers, named: Named =
     """
     value, members = read_object(body)
     found = Found()
-    table = registry.RESPONSES
-    for name, item in value.items():
-        rule = table.get(name)
-        if rule is None:
-            found.unknown({name}, table.keys(), ())
-        elif not rule.inert and item is not None:
-            found.apply(rule, item, (name,))
+    found.members(value, registry.RESPONSES)
     _read_input(found, value.get("input"))
     for index, tool in enumerate(list_of(value, "tools")):
         _read_tool(found, tool, ("tools", index))

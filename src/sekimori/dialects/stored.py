@@ -37,6 +37,8 @@ PLACE: Final = "response_id"
 """Where the id stands, as refusals say it."""
 FINAL: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
 """Values of `status` after which nothing more is done, so that what was used is known."""
+WORKING: Final = frozenset({"queued", "in_progress"})
+"""Those while something is."""
 DELETED: Final = "deleted"
 """What `finish` says of a response that is gone."""
 MOST_PARAMETERS: Final = 40

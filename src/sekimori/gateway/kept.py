@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from sekimori.dialects.stored import DELETED, FINAL
+from sekimori.dialects.stored import DELETED, FINAL, WORKING
 from sekimori.ledger.entry import Corrected
 from sekimori.meter.prices import DAY_MS
 from sekimori.meter.reservation import Correction
@@ -112,7 +112,8 @@ def works_on(ask: Ask, answer: Answer) -> bool:
         return False
     if answer.stream is not None:
         return not answer.stream.complete  # it goes on without whoever left
-    return answer.usage is None and answer.finish not in FINAL
+    # Figures that are told before the end are none: servers say zeros.
+    return answer.finish in WORKING or (answer.usage is None and answer.finish not in FINAL)
 
 
 def enter(

@@ -160,6 +160,8 @@ class Leg:
         if self.ask.object:
             return answer.usage, 0
         told = answer.usage if answer.stream is None else answer.stream.usage
+        if answer.stream is None and keeping.works_on(self.ask, answer):
+            told = None
         if told is not None and (answer.stream is None or answer.stream.complete):
             return told, 0
         if answer.status is not None and answer.status >= 400:

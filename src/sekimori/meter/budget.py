@@ -28,7 +28,7 @@ from sekimori.meter.prices import DAY_MS
 from sekimori.meter.refusals import Figures, RateLimited
 from sekimori.meter.reservation import Correction, Hold, Hop, Most, Places, Price, Reservation
 from sekimori.meter.spend import Spend
-from sekimori.meter.usage import input_of
+from sekimori.meter.usage import MOST, input_of
 from sekimori.meter.window import WINDOW, Requests
 from sekimori.terms import Ask, Bound, Grant, Limits, Route
 
@@ -240,6 +240,9 @@ class Budget:
         tracked.read[scope] = history.last
         for charge in tracked.meanwhile:
             if scope in charge.scopes and not (charge.entry and charge.entry <= history.last):
+                if not charge.entry:
+                    # Nobody knows whether the record held it already: rather too much than too little was used.
+                    charge = charge._replace(tokens=max(0, charge.tokens), nano=max(0, charge.nano))
                 charge.to(spend)
 
     def recall(self, scope: str, age: float) -> None:
@@ -304,6 +307,8 @@ class Budget:
                 output = ask.output_cap
             else:
                 output = (limits.output_cap or DEFAULT_OUTPUT) * answers(ask)
+            # No bound has room for so much. Where none holds here, it must still be a figure that rows can sum.
+            output = min(MOST, output)
         money = _priced(bounds)
         if money:
             assert price is not None

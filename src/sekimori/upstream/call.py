@@ -157,11 +157,12 @@ class Providers:
         shape = entry.shapes.get(ask.dialect)
         if shape is not None:
             body = shaped(shape, ask, body)
-        before = answer.sent
+        before = answer.sent, answer.status
         async with self._keys.lend(grant, route) as lent:
             answer.key_version, answer.lease = lent.version, lent.lease
             # Presumed sent until the edge knows better: a cancelled call must not count as one that never left.
-            answer.sent = True
+            # Nor does the answer to a try before say what this one may be billed for.
+            answer.sent, answer.status = True, None
             try:
                 # Connections belong to one version of one key: neither another tenant nor a rotated key meets them.
                 # The head with the key in it is nobody's variable here, and the loan ends when it is sent.
@@ -176,10 +177,11 @@ class Providers:
                     lent.give_back,
                 )
             except Upstream as failure:
-                answer.sent = before or failure.sent
+                if not failure.sent:
+                    answer.sent, answer.status = before
                 raise
             except Fault:
-                answer.sent = before
+                answer.sent, answer.status = before
                 raise
         answer.status = answer.response.status
 

@@ -127,7 +127,9 @@ class Objects:
         for id in ids:
             if len(self._fresh) < MOST_FRESH:
                 made = Made(key_uid, model, open_ if id == began else None)
-                self._fresh.setdefault((tenant, id), {})[key_uid] = made
+                known = self._fresh.setdefault((tenant, id), {})
+                if model or key_uid not in known:  # who adopts it does not know better how it was made
+                    known[key_uid] = made
             self._cached.pop((tenant, id), None)
             self._gone.pop((tenant, id, key_uid), None)
             if id == began:
@@ -204,7 +206,8 @@ class Objects:
         for row in rows:
             if row.minted_ms >= horizon:
                 made = Made(row.key_uid, row.model, _open.decode(row.open) if row.open else None)
-                found[row.id].setdefault(row.key_uid, made)
+                if not found[row.id].setdefault(row.key_uid, made).model:
+                    found[row.id][row.key_uid] = made
         if self._gone:
             for id, keys in found.items():
                 for key_uid in [key_uid for key_uid in keys if (tenant, id, key_uid) in self._gone]:

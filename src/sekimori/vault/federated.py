@@ -1,10 +1,11 @@
 """Google's `external_account` files: what is kept of one, and what is asked with it. Pure.
 
-Such a file holds no secret. It says where this machine finds a token of another identity provider (the subject token),
-and which pool of Google's takes it. That makes it dangerous in another way: who puts one says what we read and where
-we send it. So the endpoints are the deployment's settings and the file may only name Google's own, and what it names
-to read is judged where it is read (vault/subjects). Sources: RFC 8693; Google, AIP-4117 and "Workload identity
-federation"; IAM Service Account Credentials API, generateAccessToken (read on 2026-11-25).
+Such a file holds no secret, but perhaps a header field that lets us in. It says where this machine finds a token of
+another identity provider (the subject token), and which pool of Google's takes it. That makes it dangerous in another
+way: who puts one says what we read and where we send it. So the endpoints are the deployment's settings and the file
+may only name Google's own, and what it names to read is judged where it is read (vault/subjects). Sources: RFC 8693;
+Google, AIP-4117 and "Workload identity federation"; IAM Service Account Credentials API, generateAccessToken (read on
+2026-11-25).
 """
 
 from __future__ import annotations
@@ -63,11 +64,15 @@ class ExternalAccount(Struct, frozen=True, tag="google_external_account", omit_d
     url: Annotated[str, Meta(pattern=r"^https?://[\x21-\x7e]{1,1024}\Z")] | None = None
     """Where it is asked for; one of `file` and `url` is there."""
     headers: tuple[tuple[Field, Value], ...] = ()
+    """Sent to the URL and nowhere else; a bearer token may be among them."""
     member: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
     """The member of a JSON object that holds it; None where the token stands there alone."""
     account: str | None = None
     """The service account to act as, by address or number."""
     lifetime: Annotated[int, Meta(ge=600, le=43_200)] = LIFETIME_S
+
+    def __repr__(self) -> str:
+        return "ExternalAccount([secret])"
 
 
 class _Format(Struct, frozen=True, forbid_unknown_fields=True):
