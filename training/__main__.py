@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sekimori.guard.injection import Injection
+from sekimori.guard.injection import Injection, foreign
 from sekimori.guard.rules import Reader
 from training.data import dev, distinct, learned, template
 from training.fit import Learned, calibrated, examples, first, heaviest, learn, packed
@@ -32,18 +32,19 @@ def main(to: Path = WEIGHTS) -> None:
     # What others published was said by people, so the head of what tools say learns from the written rows alone.
     told, found = learn(seen), learn(first(seen, len(written)))
     made = Learned(*(np.stack([one[0], other[1]]) for one, other in zip(told, found, strict=True)))
-    flat = np.array([[1.0, 0.0], [1.0, 0.0]])
+    flat = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     raw = Injection(packed(made, flat, np.array([0.5, 0.5, 0.5]), NAME), reader)
     kept = dev()
     heavy = heaviest(raw, reader, kept)
     attack = np.array([row.attack for row in kept])
     retrieved = np.array([row.retrieved for row in kept])
+    abroad = np.array([foreign(row.text) for row in kept])
     calibration, thresholds = [], []
     for head in (False, True):
         own = retrieved == head
-        slope, shift = calibrated(heavy[own], attack[own])
-        calibration.append((slope, shift))
-        scores = 1 / (1 + np.exp(-(slope * heavy[own] + shift)))
+        slope, shift, other = calibrated(heavy[own], abroad[own], attack[own])
+        calibration.append((slope, shift, other))
+        scores = 1 / (1 + np.exp(-(slope * heavy[own] + shift + other * abroad[own])))
         thresholds.append(threshold(scores[~attack[own]], BUDGET))
         thresholds.append(threshold(scores[~attack[own]], UNSURE))
     chosen = np.array([thresholds[0], thresholds[2], min(thresholds[1], thresholds[3])])

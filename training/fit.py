@@ -219,8 +219,10 @@ def heaviest(injection: Injection, reader: Reader, rows: Sequence[Row]) -> NDArr
     return np.array(heavy)
 
 
-def calibrated(heavy: NDArray[np.float64], attack: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and shift of the logistic curve, as if attacks were half of all."""
+def calibrated(
+    heavy: NDArray[np.float64], abroad: NDArray[np.bool_], attack: NDArray[np.bool_]
+) -> tuple[float, float, float]:
+    """Slope and shift of the logistic curve, as if attacks were half of all, and its shift for foreign texts."""
     learner = LogisticRegression(C=1e3, class_weight="balanced", solver="lbfgs", random_state=0)
-    learner.fit(heavy[:, None], attack)
-    return float(learner.coef_[0, 0]), float(learner.intercept_[0])
+    learner.fit(np.stack([heavy, abroad], axis=1), attack)
+    return float(learner.coef_[0, 0]), float(learner.intercept_[0]), float(learner.coef_[0, 1])

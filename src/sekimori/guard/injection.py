@@ -39,7 +39,7 @@ _HIDDEN: Final = frozenset({"html", "unseen"})
 
 
 _DATA: Final = re2.compile(
-    r"(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s:,;-]{0,2}){12,}|(?:\\u[0-9a-fA-F]{4}){3,}|(?:%[0-9A-Fa-f]{2}){4,}"
+    r"(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s:,;-]{0,2}){12,}\b|(?:\\u[0-9a-fA-F]{4}){3,}|(?:%[0-9A-Fa-f]{2}){4,}"
     r"|(?:&#[xX]?[0-9a-fA-F]{2,6};){3,}|(?:[01]{8}[\s,]{0,2}){4,}"
 )
 """What is encoded, in ways in which nobody could write a word to be read as it stands."""
@@ -59,6 +59,13 @@ class Part(NamedTuple):
 def head_of(source: Source) -> int:
     """Which head reads a text: 0 what people say, 1 what tools and documents say."""
     return 1 if source in _RETRIEVED else 0
+
+
+def foreign(text: str) -> bool:
+    """Whether a text is written in a language that needs other letters than English. Fewer rows were learned from in
+    each of these, so the same text weighs less: the curve of a score makes up for that.
+    """
+    return not text.isascii() and len(text.encode("utf-8", "replace")) - len(text) > max(4, len(text) // 25)
 
 
 def parts_of(reader: Reader, text: str) -> tuple[list[Part], int]:
@@ -98,11 +105,11 @@ class Injection:
     """The detector. `injection_from`, `retrieved_from` and `unsure_from` are the thresholds its weights came with."""
 
     __slots__ = (
+        "_curves",
         "_heads",
         "_linear",
         "_pairs",
         "_reader",
-        "_slope",
         "injection_from",
         "model",
         "retrieved_from",
@@ -127,7 +134,7 @@ class Injection:
             self._heads: list[tuple[float, float]] = [
                 (float(scale), float(bias)) for scale, bias in zip(arrays["pair_scales"], arrays["biases"], strict=True)
             ]
-            self._slope = [(float(slope), float(shift)) for slope, shift in arrays["calibration"]]
+            self._curves = [tuple(map(float, curve)) for curve in arrays["calibration"].reshape(2, 3)]
             self.injection_from, self.retrieved_from, self.unsure_from = map(float, arrays["thresholds"])
             self.model = str(arrays["name"])
         except (KeyError, ValueError, TypeError) as error:
@@ -148,8 +155,9 @@ class Injection:
                 best = float(weights[number])
                 names = [COLUMNS[column] for column in np.flatnonzero(part.bits[number])]
                 reasons = (rules_of(names) or ("classifier",)) + ((f"view:{part.name}",) if part.name else ())
-        slope, shift = self._slope[head]
-        return Scored(1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, slope * best + shift)))), reasons, unread)
+        slope, shift, abroad = self._curves[head]
+        height = slope * best + shift + (abroad if foreign(text) else 0.0)
+        return Scored(1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, height)))), reasons, unread)
 
     def weigh(self, part: Part, head: int) -> NDArray[np.float64]:
         """What each window of a view weighs, before it is calibrated."""

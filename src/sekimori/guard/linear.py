@@ -36,7 +36,7 @@ PIECE: Final = 240
 """Most characters of a sentence; a longer one is cut."""
 SHORT: Final = 24
 """Fewest characters of a sentence; a shorter one goes with the next."""
-SPANS: Final = (60, 240)
+SPANS: Final = (60, 160)
 """Characters that a window has at least, where the text does not end; one window of each begins at each sentence."""
 
 _FACTOR: Final = 0x9E3779B1
