@@ -18,7 +18,13 @@ LAYERS: list[set[str]] = [
     {
         "dialects",
         "policy",
+        "guard.names",
+        "guard.people",
+        "guard.phone",
+        "guard.pii",
+        "guard.scan",
         "guard.screen",
+        "guard.secrets",
         "guard.spans",
         "guard.stream",
         "guard.unescape",

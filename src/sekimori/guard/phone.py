@@ -34,7 +34,8 @@ COUNTRIES: Final = {
 
 _CALL: Final = """
 tel tel# tell# telefon telefono teléfono telefone telefonnummer telefoon téléphone telephone telefonszám telefonom
-telefonu telefoni telefonas telemóvel telefonnr telefax tlf tlf# tfn tél fon fone fono phone phones phoned phon fax mobile
+telefonu telefoni telefonas telemóvel telefonnr telefax tlf tlf# tfn tél fon fone fono phone phones phoned phon fax
+mobile
 mobil mobilnummer mobiltelefon mobiel mob móvil mòbil mòbils handy handynummer handynr cell cellphone cellulare cell
 celular cel celu gsm natel call calls called calling callback ring rings rang dial text txt sms whatsapp wa zap viber
 signal telegram reach reachable erreichbar rückruf ruf anruf anrufen rufen durchwahl festnetz privat dienstlich
@@ -50,7 +51,8 @@ m t p h w ph
 _OTHER: Final = """
 order orders part parts art artikel artikelnummer artikelnr article articolo artículo артикул item items lot lots lote
 lotto batch serial serie sn seri seriennummer isbn issn ean gtin upc sku barcode ref reference référence referencia ref
-referenz invoice inv rechnung rechnungsnummer faktura facture factura fattura ticket case id ids uid uuid code codes codigo
+referenz invoice inv rechnung rechnungsnummer faktura facture factura fattura ticket case id ids uid uuid code codes
+codigo
 código κωδικός tracking track shipment parcel voucher confirmation booking pnr account acct konto kontonummer
 kundennummer kundennr bestellung bestellnummer auftrag auftragsnummer zugnummer version ver build release firmware port
 patent model modell modelo device imei imsi mac oid vin plate section sections chapter page pages line lines row rows
