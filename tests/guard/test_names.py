@@ -79,7 +79,8 @@ def test_what_only_looks_like_one_is_none(text: str) -> None:
 
 
 PLANTED = [
-    "My name is Orla Penhaligon", "Mr Sesay", "14B Marlowe Terrace, Leeds LS7 2QN", "Ilica 77, 10000 Zagreb", "我叫欧阳雪梅，",
+    "My name is Orla Penhaligon", "Mr Sesay", "14B Marlowe Terrace, Leeds LS7 2QN", "Ilica 77, 10000 Zagreb",
+    "我叫欧阳雪梅，",
     "From: Declan Foyle <d.foyle@b.ie>", "Dear ", "My name is ", "Regards,\nPetra Lindholm\n", ". ", "\n",
     "word " * 60, "x" * 200,
 ]  # fmt: skip

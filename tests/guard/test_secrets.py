@@ -36,7 +36,8 @@ def part(value: object) -> str:
 
 JWT = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part({'sub': 'u-77', 'n': 4})}.{letters(43)}"
 OURS = apikey.mint(hashlib.sha256(b"k").digest())
-ARMOUR = f"-----BEGIN RSA PRIVATE KEY-----\n{letters(64)}\n{letters(64, 'b')}\n{letters(20)}==\n-----END RSA PRIVATE KEY-----"
+ARMOUR = f"-----BEGIN RSA PRIVATE KEY-----\n{letters(64)}\n{letters(64, 'b')}\n{letters(20)}==\n"
+ARMOUR += "-----END RSA PRIVATE KEY-----"
 
 VALID = [
     ("SEKIMORI_KEY", OURS),

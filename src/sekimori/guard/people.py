@@ -258,7 +258,8 @@ _BEFORE: Final = re.compile(
     re.IGNORECASE,
 )
 _WITH_POST: Final = re.compile(
-    rf"{_WORD}(?: {_WORD}){{0,3}},? (?:no:? ?)?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,4}}[a-z]?)?(?: [A-Z](?: \d{{1,3}})?)?,? (?:[^\n,;]{{1,14}}, ){{0,2}}(?:{_POST}) {_WORD}(?: [A-Z]\w*)?"
+    rf"{_WORD}(?: {_WORD}){{0,3}},? (?:no:? ?)?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,4}}[a-z]?)?"
+    rf"(?: [A-Z](?: \d{{1,3}})?)?,? (?:[^\n,;]{{1,14}}, ){{0,2}}(?:{_POST}) {_WORD}(?: [A-Z]\w*)?"
 )
 _BUILT: Final = Scan(
     rf"(?i:[ .](?:{_KIND})\b|po box \d|(?:straße|strasse|str\.|weg|gasse|allee|platz|damm|ufer|gade|gatan|vägen"
@@ -267,7 +268,8 @@ _BUILT: Final = Scan(
     r"|\b(?:ul\.|al\.|rue|av\.|bd|boulevard|impasse|chemin|quai|venelle|calle|carrera|avenida|paseo|plaza"
     r"|camino|bulevar|rua|travessa|ladeira|praça"
     r"|via|viale|corso|piazza|contrada|vicolo|str\.|strada|jl\.|jalan|carrer|mtaa) "
-    r"|(?:ул\.|улица|вул\.|бул\.|просп\.|οδός|λεωφόρος|شارع|רחוב) )|\d,? [\d\- A-Z]{4,8} \pL|[市区區县縣都府県시도구군로길]"
+    r"|(?:ул\.|улица|вул\.|бул\.|просп\.|οδός|λεωφόρος|شارع|רחוב) )|\d,? [\d\- A-Z]{4,8} \pL"
+    r"|[市区區县縣都府県시도구군로길]"
 )
 """Where an address may be, for the first look."""
 _NUMBERED: Final = re.compile(r"[\d０-９]+ ?(?:[号號楼樓室座棟栋番호동]|\))?")
@@ -277,11 +279,13 @@ _STREET_FIRST: Final = listed(
 _UP_TO_DIGIT: Final = re.compile(r"\D*")
 _EAST: Final = (
     re.compile(
-        r"(?:〒\d{3}-\d{4} ?)?[\u4e00-\u9fff]{2,12}?[市区區县縣都府県][\u4e00-\u9fff0-9０-９\-－A-Za-z\u30a0-\u30ff]{2,60}"
+        r"(?:〒\d{3}-\d{4} ?)?[\u4e00-\u9fff]{2,12}?[市区區县縣都府県]"
+        r"[\u4e00-\u9fff0-9０-９\-－A-Za-z\u30a0-\u30ff]{2,60}"
         r"(?: [\u30a0-\u30ff\u4e00-\u9fff]{2,12}\d{1,4})?"
     ),
     re.compile(
-        r"[\uac00-\ud7a3]{2,7}[시도] (?:[\uac00-\ud7a3]{1,6}[시군구] )?[\uac00-\ud7a30-9]{2,10}[로길] ?\d{1,4}(?:-\d{1,4})?(?:, ?[\uac00-\ud7a3]{0,4}\d{0,4}[동호]?(?: \d{1,4}호)?)?(?: ?\(\d{5}\))?"
+        r"[\uac00-\ud7a3]{2,7}[시도] (?:[\uac00-\ud7a3]{1,6}[시군구] )?[\uac00-\ud7a30-9]{2,10}[로길]"
+        r" ?\d{1,4}(?:-\d{1,4})?(?:, ?[\uac00-\ud7a3]{0,4}\d{0,4}[동호]?(?: \d{1,4}호)?)?(?: ?\(\d{5}\))?"
     ),
 )
 _NEXT: Final = re.compile(
