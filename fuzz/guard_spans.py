@@ -1,4 +1,5 @@
-"""Detectors of personal data and secrets: any text, at any cut, gives what the whole text gives, and little is held back."""
+"""Detectors of personal data and secrets: any text, at any cut, gives what the whole text gives, and little is"
+" held back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the span detectors find on the development rows: `python -m training.pii [--misses] [--names DIRECTORY]`.
+"""What the span detectors find on the development rows: `python -m training.pii [--misses] [--rules | --names DIR]`.
 
 A span counts as found where a finding of its type covers half of it or more. Rows are in `training/dev`: they choose
 thresholds and are reported; nothing is trained on them.
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sekimori.guard import pii
+from sekimori.guard import names, pii
 from sekimori.guard.spans import Detector, find_all, joined
 
 DEV = Path(__file__).parent / "dev"
@@ -67,13 +67,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.pii", description=__doc__)
     parser.add_argument("--misses", action="store_true", help="print what was missed and what is false")
     parser.add_argument("--names", type=Path, help="where the model of names and addresses lies")
+    parser.add_argument("--rules", action="store_true", help="names and addresses by rules alone")
     options = parser.parse_args()
     types: tuple[str, ...] = pii.TYPES
     detectors: list[Detector] = list(pii.detectors(types))
-    if options.names is not None:
-        from sekimori.guard import names
-
-        detectors.append(names.load(options.names).detector(names.TYPES))
+    if options.names is not None or options.rules:
+        loaded = names.by_rules(names.TYPES) if options.rules else names.load(options.names).detector(names.TYPES)
+        detectors.append(loaded)
         types = (*types, *names.TYPES)
     counts: Counter[tuple[str, str]] = Counter()
     languages: Counter[tuple[str, str]] = Counter()
@@ -83,9 +83,8 @@ def main() -> int:
                 counts[type, name] += 1
                 languages[row["lang"], name] += 1
                 if options.misses and name != "found":
-                    print(
-                        f"{name:6} {row['lang']} {type:11} {row['text'][max(0, start - 30) : start]!r} >{row['text'][start:end]!r}< {row['text'][end : end + 12]!r}"
-                    )
+                    before, said = row["text"][max(0, start - 30) : start], row["text"][start:end]
+                    print(f"{name:6} {row['lang']} {type:11} {before!r} >{said!r}< {row['text'][end : end + 12]!r}")
     print(f"{'':14}{'precision':>9} {'recall':>7} {'F1':>7}")
     for type in types:
         print(f"{type:14}" + score(counts[type, "found"], counts[type, "missed"], counts[type, "false"]))

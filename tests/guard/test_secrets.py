@@ -9,7 +9,6 @@ import json
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sekimori.guard.secrets import LONGEST, SECRETS, entropy, unreal
 from sekimori.guard.spans import REACH, Growing, find_all, joined, replaced
@@ -24,7 +23,11 @@ def letters(count: int, seed: str = "a") -> str:
 
 
 def digits(count: int, base: int = 16) -> str:
-    return hashlib.shake_256(b"d").hexdigest(count)[:count] if base == 16 else str(int(hashlib.sha512(b"d").hexdigest(), 16))[:count]
+    return (
+        hashlib.shake_256(b"d").hexdigest(count)[:count]
+        if base == 16
+        else str(int(hashlib.sha512(b"d").hexdigest(), 16))[:count]
+    )
 
 
 def part(value: object) -> str:
@@ -33,7 +36,8 @@ def part(value: object) -> str:
 
 JWT = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part({'sub': 'u-77', 'n': 4})}.{letters(43)}"
 OURS = apikey.mint(hashlib.sha256(b"k").digest())
-ARMOUR = f"-----BEGIN RSA PRIVATE KEY-----\n{letters(64)}\n{letters(64, 'b')}\n{letters(20)}==\n-----END RSA PRIVATE KEY-----"
+ARMOUR = f"-----BEGIN RSA PRIVATE KEY-----\n{letters(64)}\n{letters(64, 'b')}\n{letters(20)}==\n"
+ARMOUR += "-----END RSA PRIVATE KEY-----"
 
 VALID = [
     ("SEKIMORI_KEY", OURS),
@@ -92,13 +96,15 @@ def test_what_is_assigned_to_a_secret_s_name_is_found_and_not_the_name(text: str
 @pytest.mark.parametrize(
     "text",
     [
-        "sk-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "sk-your-api-key-goes-here-1234", "AKIAIOSFODNN7EXAMPLE", "sk-" + "1" * 40,
+        "sk-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "sk-your-api-key-goes-here-1234", "AKIAIOSFODNN7EXAMPLE",
+        "sk-" + "1" * 40,
         "AKIA" + "A" * 16, "ghp_" + "x" * 36, "task-force-assessment-framework-2024-08", "sk-learn-contrib-models-2024",
         "xAKIA" + letters(60).upper()[:16], "AKIA" + letters(60).upper()[:17], "AKIA" + letters(60).upper()[:15],
         "9fceb02d0ae598e95dc970b74767f19372d61af8", "sha256:" + digits(64), "7f0c9a2e-51bd-4a3c-9e77-0b6d2f1c8a44",
         "token: 7f0c9a2e-51bd-4a3c-9e77-0b6d2f1c8a44", "eyJ" + letters(30) + "." + letters(30) + "." + letters(30),
         "eyJhIjox.eyJiIjoy.abc", "password: hunter2", "password = os.environ['DB_PASSWORD']", "token = get_token()",
-        "secret: ${{ secrets.DEPLOY_KEY }}", 'api_key = "your-api-key-123456"', "the secret is out", "the token expired",
+        "secret: ${{ secrets.DEPLOY_KEY }}", 'api_key = "your-api-key-123456"', "the secret is out",
+        "the token expired",
         "postgres://user:password@localhost/x", "https://host:8443/a@b", "http://a/b:c@d", "postgres://u:${PW}@h/x",
         "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----", "-----BEGIN CERTIFICATE-----\n" + letters(64),
         "-----BEGIN PUBLIC KEY-----\n" + letters(64), "the -----BEGIN PRIVATE KEY----- line opens it, see RFC 7468.",
@@ -126,7 +132,8 @@ def test_measures_of_a_value() -> None:
 
 
 PLANTED = [value for _, value in VALID] + [text for text, _ in SAID] + [
-    "sk-", "sk-ant-", "eyJ", "password", "token = ", "://u:", "-----BEGIN ", "-----BEGIN RSA PRIVATE KEY-----", "ghp_", "SG.",
+    "sk-", "sk-ant-", "eyJ", "password", "token = ", "://u:", "-----BEGIN ", "-----BEGIN RSA PRIVATE KEY-----",
+    "ghp_", "SG.",
     "Bearer ", "-----END RSA PRIVATE KEY-----", "AKIA", letters(90, "c"),
 ]  # fmt: skip
 
@@ -174,7 +181,8 @@ def test_armour_that_does_not_end_is_suppressed_as_far_as_one_match_goes() -> No
 
 
 @pytest.mark.parametrize(
-    "unit", ["a", "7", "@", "sk-", "sk-ant-", "eyJ", "ghp_", "-", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "token", "token=",
+    "unit", ["a", "7", "@", "sk-", "sk-ant-", "eyJ", "ghp_", "-", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----",
+    "token", "token=",
              "://a:", "://", ".", "password is ", "SG.", "1234567890:AA", "é", "SK0"],
 )  # fmt: skip
 def test_hostile_texts_end_and_leave_little_unsettled(unit: str) -> None:

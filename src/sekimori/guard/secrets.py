@@ -12,12 +12,12 @@ import binascii
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from sekimori.guard.scan import Scan
+from sekimori.guard.scan import Scan, listed
 from sekimori.guard.spans import CONTEXT, Detector, Match
 from sekimori.identity import apikey
 
@@ -53,14 +53,15 @@ _KINDS: Final = (
     ("SEKIMORI_KEY", "sk-sek_", rf"sk-sek_{_A}{{36}}"),
     ("ANTHROPIC_KEY", "sk-ant-", rf"sk-ant-{_B}{{20,80}}"),
     ("OPENROUTER_KEY", "sk-or-v1-", rf"sk-or-v1-{_B}{{20,80}}"),
-    ("OPENAI_KEY", "sk-(?:proj|svcacct|admin|None)-|sk-[A-Za-z0-9]", rf"sk-(?:proj|svcacct|admin|None)-{_B}{{20,80}}|sk-{_B}{{20,80}}"),
+    ("OPENAI_KEY", "sk-(?:proj|svcacct|admin|None)-|sk-[A-Za-z0-9]", r"sk-(?:proj|svcacct|admin"
+    "|None)-{_B}{{20,80}}|sk-{_B}{{20,80}}"),
     ("GOOGLE_KEY", "AIza|GOCSPX-|ya29\\.", rf"AIza{_B}{{35}}|GOCSPX-{_B}{{20,40}}|ya29\.{_B}{{20,80}}"),
     ("AWS_KEY", "(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
     ("GITHUB_TOKEN", "gh[opusr]_|github_pat_", rf"gh[opusr]_{_A}{{36,80}}|github_pat_[A-Za-z0-9_]{{22,82}}"),
     ("GITLAB_TOKEN", "gl[a-z]{2,6}-", rf"gl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent|oas|ffct)-{_B}{{20,80}}"),
     ("SLACK_TOKEN", "xox[a-z]|xapp-|xwfp-|hooks\\.slack\\.com/",
-     rf"xox[abeoprs](?:\.xox[a-z])?-[A-Za-z0-9-]{{10,80}}|xapp-\d-[A-Za-z0-9-]{{10,80}}|xwfp-[A-Za-z0-9-]{{10,80}}"
-     rf"|hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{{20,80}}"),
+     r"xox[abeoprs](?:\.xox[a-z])?-[A-Za-z0-9-]{10,80}|xapp-\d-[A-Za-z0-9-]{10,80}|xwfp-[A-Za-z0-9-]{10,80}"
+     r"|hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{20,80}"),
     ("STRIPE_KEY", "[sr]k_(?:live|test)_|whsec_", rf"[sr]k_(?:live|test)_{_A}{{16,80}}|whsec_[A-Za-z0-9+/]{{24,80}}"),
     ("TWILIO_KEY", "SK[0-9a-f]{8}", r"SK[0-9a-f]{32}(?![A-Za-z0-9])"),
     ("SENDGRID_KEY", "SG\\.", rf"SG\.{_B}{{16,32}}\.{_B}{{30,64}}"),
@@ -68,13 +69,18 @@ _KINDS: Final = (
     ("PYPI_TOKEN", "pypi-", rf"pypi-AgE{_B}{{40,80}}"),
     ("HUGGINGFACE_TOKEN", "hf_|api_org_", r"(?:hf|api_org)_[A-Za-z0-9]{30,80}"),
     ("TELEGRAM_TOKEN", "\\d{8,10}:AA", rf"\d{{8,10}}:AA{_B}{{32,35}}"),
-    ("DISCORD_TOKEN", "[MNO][A-Za-z0-9_\\-]{23,27}\\.[A-Za-z0-9_\\-]{6}\\.", rf"[MNO]{_B}{{23,27}}\.{_B}{{6}}\.{_B}{{27,40}}"),
+    ("DISCORD_TOKEN", "[MNO][A-Za-z0-9_\\-]{23,27}\\.[A-Za-z0-9_\\-]{6}\\.",
+    rf"[MNO]{_B}{{23,27}}\.{_B}{{6}}\.{_B}{{27,40}}"),
     ("JWT", "eyJ", rf"eyJ{_B}{{8,400}}\.(?:eyJ{_B}{{2,80}}|{_B}{{16,80}})"),
     ("PROVIDER_KEY",
-     "gsk_|xai-|pplx-|r8_|nvapi-|dapi[0-9a-f]|shp(?:at|ca|pa|ss)_|do[opr]_v1_|lin_api_|ntn_|gls[ac]_|glc_|hv[sb]\\.|nfp_|figd_|PMAK-|NRAK-"
-     "|sntry[su]_|ATATT3|ATCTT3|sq0[a-z]{3}-|pscale_|sbp_|AGE-SECRET-KEY-1|key-[0-9a-f]{8}|dp\\.[a-z]{2}\\.|tskey-|CFPAT-|rnd_|lsv2_|sk-lf-|dckr_pat_",
-     rf"(?:gsk_|xai-|pplx-|r8_|nvapi-|lin_api_|ntn_|glsa_|glc_|hv[sb]\.|nfp_|figd_|PMAK-|NRAK-|sntry[su]_|ATATT3|ATCTT3|sq0[a-z]{{3}}-|pscale_(?:tkn|pw|oauth)_"
-     rf"|sbp_|AGE-SECRET-KEY-1|dp\.(?:pt|st|ct|sa|scim|audit)\.|tskey-[a-z]+-|CFPAT-|lsv2_(?:pt|sk)_|dckr_pat_){_B}{{20,80}}"
+     "gsk_|xai-|pplx-|r8_|nvapi-|dapi[0-9a-f]|shp(?:at|ca|pa|ss)_|do[opr]_v1_|lin_api_|ntn_|gls[ac]_|glc_"
+     "|hv[sb]\\.|nfp_|figd_|PMAK-|NRAK-"
+     "|sntry[su]_|ATATT3|ATCTT3|sq0[a-z]{3}-|pscale_|sbp_|AGE-SECRET-KEY-1|key-[0-9a-f]{8}|dp\\.[a-z]{2}\\."
+     "|tskey-|CFPAT-|rnd_|lsv2_|sk-lf-|dckr_pat_",
+     rf"(?:gsk_|xai-|pplx-|r8_|nvapi-|lin_api_|ntn_|glsa_|glc_|hv[sb]\.|nfp_|figd_|PMAK-|NRAK-|sntry[su]_"
+     rf"|ATATT3|ATCTT3|sq0[a-z]{{3}}-|pscale_(?:tkn|pw|oauth)_"
+     rf"|sbp_|AGE-SECRET-KEY-1|dp\.(?:pt|st|ct|sa|scim|audit)\.|tskey-[a-z]+-|CFPAT-|lsv2_(?:pt|sk)_"
+     rf"|dckr_pat_){_B}{{20,80}}"
      r"|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}|do[opr]_v1_[0-9a-f]{64}|dapi[0-9a-f]{32}|key-[0-9a-f]{32}"),
 )  # fmt: skip
 """(type, how it opens, the form)."""
@@ -86,8 +92,10 @@ _HEAD: Final = 512
 _GOES_ON: Final = re.compile(r"[A-Za-z0-9_-]*")
 _GOES_ON_IN_PARTS: Final = re.compile(r"[A-Za-z0-9_.-]*")
 _RUN: Final = re.compile(r"[A-Za-z0-9_.:/+-]*")
-_BARE: Final = frozenset({"AWS_KEY", "TWILIO_KEY", "GOOGLE_KEY", "NPM_TOKEN", "HUGGINGFACE_TOKEN", "JWT", "SENDGRID_KEY",
-                          "DISCORD_TOKEN", "TELEGRAM_TOKEN", "PROVIDER_KEY", "STRIPE_KEY"})  # fmt: skip
+_BARE: Final = listed(
+    "AWS_KEY TWILIO_KEY GOOGLE_KEY NPM_TOKEN HUGGINGFACE_TOKEN JWT SENDGRID_KEY DISCORD_TOKEN TELEGRAM_TOKEN"
+    " PROVIDER_KEY STRIPE_KEY"
+)
 """Kinds whose openings are parts of words, too: nothing of a word may stand before them."""
 
 
@@ -182,7 +190,7 @@ def _continued(text: str, at: int) -> bool:
     a run it ends behind a letter that has a digit within CONTEXT before it; any other place to settle at in such a
     run is chosen so that this is not so (`_unmistaken`).
     """
-    return text[at : at + 1] not in ("", ".") and _GOES_ON_IN_PARTS.match(text, at, at + 1).end() > at and _marked(text, at)  # type: ignore[union-attr]
+    return _GOES_ON.fullmatch(text[at : at + 1] or ".") is not None and _marked(text, at)
 
 
 def _unmistaken(text: str, at: int, done: int) -> int:
@@ -195,9 +203,9 @@ def _issued(text: str, form: re.Match[str]) -> bool:
     """Whether what has the form of a key is one that somebody may have issued."""
     type, value, start = form.lastgroup or "", form.group(), form.start()
     left = text[start - 1] if start else ""
-    if type in _BARE or value.startswith("sk-"):
-        if left and (left.isalnum() or left == "_") and left < "\u0250" and not value.startswith(_LONG_OPENINGS):
-            return False
+    bare = (type in _BARE or value.startswith("sk-")) and not value.startswith(_LONG_OPENINGS)
+    if bare and left and (left.isalnum() or left == "_") and left < "\u0250":
+        return False
     if unreal(value):
         return False
     if type == "JWT":
@@ -238,7 +246,9 @@ _ARMOUR: Final = Scan("-----BEGIN ")
 _BEGINS: Final = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _ENDS: Final = re.compile(r"-----END [A-Z0-9 ]{0,40}-----")
 _WITHIN: Final = re.compile(r"[A-Za-z0-9+/=\s\\:,\-\"'>|#]*")
-_SOME: Final = re.compile(r"(?:[\s\\\"'>|#]|\\[nr]|(?:Proc-Type|DEK-Info|Version|Comment)[^\n\\]{0,80})*[A-Za-z0-9+/=]{16}")
+_SOME: Final = re.compile(
+    r"(?:[\s\\\"'>|#]|\\[nr]|(?:Proc-Type|DEK-Info|Version|Comment)[^\n\\]{0,80})*[A-Za-z0-9+/=]{16}"
+)
 _BEGIN_LONGEST: Final = 80
 _SOME_LONGEST: Final = 400
 
@@ -287,13 +297,18 @@ _DASHED: Final = re.compile(r"[A-Z0-9 -]*")
 # Values that stand where a secret does.
 
 _NAMES: Final = (
-    r"(?:api|access|secret|private|account|shared|sharedaccess|auth|encryption|master|signing|service|subscription|storage|webhook|deploy)"
-    r"[ _-]?keys?|api[ _-]?secret|secret|token|passw(?:or)?d|passwd|pwd|passphrase|credentials?|bearer|contraseña|senha|passwort|kennwort"
+    r"(?:api|access|secret|private|account|shared|sharedaccess|auth|encryption|master|signing|service"
+    r"|subscription|storage|webhook|deploy)"
+    r"[ _-]?keys?|api[ _-]?secret|secret|token|passw(?:or)?d|passwd|pwd|passphrase|credentials?|bearer"
+    r"|contraseña|senha|passwort|kennwort"
     r"|mot de passe|пароль|密码|密碼|パスワード|비밀번호|accountkey|sig"
 )
-_ASSIGNED: Final = Scan(rf"(?i)(?:{_NAMES})[\"'`]?(?:\s{{0,3}}(?:=>|:=|[=:：])|\s(?:is|ist|es|est|é|è|wird|was)\s|\s)".replace("_-", r"_\-"))
+_ASSIGNED: Final = Scan(
+    rf"(?i)(?:{_NAMES})[\"'`]?(?:\s{{0,3}}(?:=>|:=|[=:：])|\s(?:is|ist|es|est|é|è|wird|was)\s|\s)".replace("_-", r"_\-")
+)
 _VALUE: Final = re.compile(
-    rf"(?P<name>{_NAMES})(?:(?P<quote>[\"'`])?(?:(?:\s{{0,3}}(?P<sign>=>|:=|[=:：])|\s(?:is|ist|es|est|é|è|wird|was)(?=\s)|(?=\s))"
+    rf"(?P<name>{_NAMES})(?:(?P<quote>[\"'`])?(?:(?:\s{{0,3}}(?P<sign>=>|:=|[=:：])|\s(?:is|ist|es|est|é|è|wird"
+    rf"|was)(?=\s)|(?=\s))"
     r"\s{0,3}(?P<open>[\"'`])?(?P<value>[A-Za-z0-9+/=_.~!@#$%^&*\-]{0,512})?)?)?",
     re.IGNORECASE,
 )
@@ -317,7 +332,7 @@ class Assigned:
         done = at
         places = _ASSIGNED.places(text, at)
         place = places.next(at)
-        while 0 <= place:
+        while place >= 0:
             said = _VALUE.match(text, place)
             if said is None:
                 place = places.next(place + 1)
@@ -362,7 +377,7 @@ def _is_secret(text: str, said: re.Match[str]) -> bool:
 _USERS: Final = Scan(r"://[^\s:/@]{0,64}:")
 _USER: Final = re.compile(r"://([^\s:/@]{0,64}):")
 _SHARED: Final = re.compile(r"[^\s/@\"'<>]{1,256}")
-_FORMAL: Final = frozenset("password pass passwd pwd secret user username token ****** ... pw".split())
+_FORMAL: Final = listed("password pass passwd pwd secret user username token ****** ... pw")
 
 
 class Addressed:
@@ -377,7 +392,7 @@ class Addressed:
         done = at
         places = _USERS.places(text, at)
         place = places.next(at)
-        while 0 <= place:
+        while place >= 0:
             user = _USER.match(text, place)
             if user is None:
                 place = places.next(place + 1)
@@ -391,7 +406,7 @@ class Addressed:
             if shared is not None and text[end : end + 1] == "@" and _is_password(shared.group()):
                 matches.append(Match(user.end(), end, "PASSWORD", CHECK, 0.9))
                 done = end
-            place = places.next(max(end, place + 1))
+            place = places.next(max(done, place + 1))
         return matches, max(open_from, done)
 
 
