@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import sekimori.guard
+from sekimori.dialects.texts import Source
 from sekimori.guard.injection import LONGEST, Injection, Memo, without_data
 from sekimori.guard.linear import WeightsError
 
@@ -88,6 +91,16 @@ def test_what_is_encoded_is_read_decoded_alone(data: str) -> None:
 )
 def test_what_can_be_read_as_it_stands_stays(said: str) -> None:
     assert without_data(said) == said
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.characters(codec=None), max_size=300), st.sampled_from(("user", "tool_result")))
+def test_whatever_a_text_holds_it_is_scored(injection: Injection, text: str, source: Source) -> None:
+    assert 0.0 <= injection.score(text, source).score <= 1.0
+
+
+def test_half_a_pair_of_surrogates_stops_nothing(injection: Injection) -> None:
+    assert injection.score(f"\ud800 {ATTACK} \udfff", "user").score >= injection.injection_from
 
 
 def test_characters_beyond_the_bound_are_told(injection: Injection) -> None:

@@ -71,7 +71,10 @@ def foreign(text: str) -> bool:
 def parts_of(reader: Reader, text: str) -> tuple[list[Part], int]:
     """A text and its views, in windows; and the number of characters beyond what is read."""
     unread = max(0, len(text) - LONGEST)
-    clean = sanitise(text[:LONGEST])
+    text = text[:LONGEST]
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()  # half a pair is no character, and cannot be searched for
+    clean = sanitise(text)
     views = views_of(clean.read)
     unread += views.unread
     parts = [_part(reader, "", without_data(clean.read), bool(clean.found))]

@@ -27,6 +27,8 @@ MEMORY: Final = 128 << 20
 used up."""
 MOST_KNOWN: Final = 20_000
 """Matched words whose concepts are kept."""
+LONGEST_KNOWN: Final = 64
+"""Bytes of such a word; a longer one is looked up each time, so what is kept stays small."""
 MOST_MARKS: Final = 8
 """Places at which one mark is noted in a thousand characters."""
 
@@ -220,7 +222,7 @@ class Reader:
     def _learn(self, word: bytes) -> tuple[int, ...]:
         """Concepts of what was matched; the same beginnings come again and again, so it is looked up once."""
         concepts = tuple(number for number, one in enumerate(self._each) if one.search(word))
-        if len(self._known) < MOST_KNOWN:
+        if len(word) <= LONGEST_KNOWN and len(self._known) < MOST_KNOWN:
             self._known[word] = concepts
         return concepts
 
