@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
         "guard.mask",
         "guard.output",
         "guard.phrases",
+        "guard.phrases_common",
         "guard.rules",
         "guard.sanitise",
         "guard.names",

@@ -160,7 +160,7 @@ async def test_a_block_in_mid_stream_ends_it_with_the_dialects_error(tmp_path: P
 
     async def answer(request: Request, reply: Reply, body: dict[str, Any]) -> None:
         await reply.start(200, [EVENTS])
-        for word in "Well, here comes what you have asked for a while ago: ".split(" "):
+        for word in ["Well,", "here", "comes", "what", "you", "have", "asked", "for", "a", "while", "ago:", ""]:
             await reply.write(chunk(word + " "))
         await go.wait()
         await reply.write(chunk(f"it is: {KEY} bye"))

@@ -87,7 +87,7 @@ def examine_input(tools: Tools, policy: GuardInput, model: str, texts: Texts, ma
         ("encoding", lambda: _encoding(tools, policy, said, examined)),
         ("secrets", lambda: _secrets(tools, policy, said, examined, masks, unread)),
         ("pii_detection", lambda: _pii(tools, policy, said, examined, masks, unread)),
-        # These read the texts as they came: a mask in the place of an address would change what a sentence seems to want.
+        # These read the texts as they came: a mask in the place of an address would change what a sentence wants.
         ("prompt_injection", lambda: _injection(tools, policy, texts.texts, examined, unread)),
         ("toxic_content", lambda: _toxic(tools, policy.toxic_content, texts.texts)),
     )

@@ -36,8 +36,8 @@ from sekimori.dialects.found import lacking
 from sekimori.errors import Refused
 from sekimori.policy import egress
 from sekimori.policy.aliases import shares, taken
-from sekimori.policy.hops import NEVER, VPC, equals_of, fallback_of, hedges_of, spoken, where, whose
 from sekimori.policy.guards import Guarded
+from sekimori.policy.hops import NEVER, VPC, equals_of, fallback_of, hedges_of, spoken, where, whose
 from sekimori.policy.kinds import Alias
 from sekimori.policy.kinds import Route as RouteDocument
 from sekimori.policy.pattern import matches

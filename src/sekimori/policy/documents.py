@@ -286,7 +286,7 @@ class _Shape:
         if isinstance(wanted, type) and issubclass(wanted, Struct):
             return self.struct(node, wanted, path)
         base, rule = _rule(wanted)
-        value = node.value
+        value: Any = node.value
         if base is str and isinstance(value, str) and wanted is kinds.Text:
             value = " ".join(value.split())  # a folded block is one line
         if base is float and isinstance(value, str) and _DECIMAL.fullmatch(value):
