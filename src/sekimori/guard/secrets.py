@@ -53,8 +53,8 @@ _KINDS: Final = (
     ("SEKIMORI_KEY", "sk-sek_", rf"sk-sek_{_A}{{36}}"),
     ("ANTHROPIC_KEY", "sk-ant-", rf"sk-ant-{_B}{{20,80}}"),
     ("OPENROUTER_KEY", "sk-or-v1-", rf"sk-or-v1-{_B}{{20,80}}"),
-    ("OPENAI_KEY", "sk-(?:proj|svcacct|admin|None)-|sk-[A-Za-z0-9]", r"sk-(?:proj|svcacct|admin"
-    "|None)-{_B}{{20,80}}|sk-{_B}{{20,80}}"),
+    ("OPENAI_KEY", "sk-(?:proj|svcacct|admin|None)-|sk-[A-Za-z0-9]",
+     rf"sk-(?:proj|svcacct|admin|None)-{_B}{{20,80}}|sk-{_B}{{20,80}}"),
     ("GOOGLE_KEY", "AIza|GOCSPX-|ya29\\.", rf"AIza{_B}{{35}}|GOCSPX-{_B}{{20,40}}|ya29\.{_B}{{20,80}}"),
     ("AWS_KEY", "(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
     ("GITHUB_TOKEN", "gh[opusr]_|github_pat_", rf"gh[opusr]_{_A}{{36,80}}|github_pat_[A-Za-z0-9_]{{22,82}}"),
