@@ -236,7 +236,8 @@ _KIND: Final = (
 )
 _ENGLISH: Final = re.compile(
     rf"(?:(?:flat|unit|apt|apartment|suite|plot|office"
-    rf"|no) ?(?:\d[\w/]{{0,5}}|[a-z]\b),? )?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,5}})? (?:{_WORD} ){{1,4}}(?:{_KIND})\b\.?(?: (?:nw"
+    rf"|no) ?(?:\d[\w/]{{0,5}}|[a-z]\b),? )?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,5}})?"
+    rf" (?:{_WORD} ){{1,4}}(?:{_KIND})\b\.?(?: (?:nw"
     rf"|ne|sw|se|n|s|e|w)\b)?"
     rf"|po box \d{{1,6}}|(?:{_WORD} ){{1,3}}(?:road|street|lane), (?={_WORD}(?: {_WORD})? {_POST})",
     re.IGNORECASE,
