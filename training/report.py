@@ -183,8 +183,8 @@ def _cost(injection: Injection, rows: Sequence[Row]) -> list[str]:
         ("all", lambda text: injection.score(text, "user")),
     ]
     lines = [
-        f"Cost on one thread over {len(texts)} texts of 1.2 KB in many languages, of each text the best of {RUNS} runs: what",
-        "other processes took of the machine is left out.",
+        f"Cost on one thread over {len(texts)} texts of 1.2 KB in many languages, of each text the best of {RUNS} runs: "
+        "what other processes took of the machine is left out.",
         "",
         "| stage | p50 us | p99 us |",
         "|---|---|---|",

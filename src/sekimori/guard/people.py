@@ -54,8 +54,8 @@ _ROLES: Final = (
     "|bejelentő|programare"
     "|получатель|держатель|клиент|отримувач|отримувачка|водій|водитель|δικαιούχος|alıcı|gavėja|gavėjas|klients"
     "|motorista|spedire a"
-    "|signatories are|witness|bride|groom|parent|child|titolare|intestatario|vaktmester|techniker|ficha|fn"
-    "|next of kin|my ex is"
+    "|witness|bride|groom|parent|child|titolare|intestatario|vaktmester|techniker|ficha|fn"
+    "|next of kin"
 )
 _GREETED: Final = (
     "dear|hi|hello|hey|hallo|moin|liebe|lieber|kära|hej|hei|estimad[oa]|querid[oa]|cher|chère|ciao|caro|cara"
@@ -64,7 +64,7 @@ _GREETED: Final = (
 )
 _SIGNED: Final = (
     "regards|best|thanks|cheers|sincerely|yours|gruß|grüße|grüßen|cordialement|saludos|atentamente|hälsningar|hilsen"
-    "|pozdrawiam|pozdravem|děkuji|с уважением|thx|the usual place"
+    "|pozdrawiam|pozdravem|děkuji|с уважением|thx"
 )
 _CUE: Final = (
     rf"(?:(?P<title>{_TITLES.replace(' ', '|')})(?:\.|:)?[ \u00a0]+"
@@ -236,7 +236,8 @@ _KIND: Final = (
 )
 _ENGLISH: Final = re.compile(
     rf"(?:(?:flat|unit|apt|apartment|suite|plot|office"
-    rf"|no) ?[\w/]{{1,6}},? )?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,5}})? (?:{_WORD} ){{1,4}}(?:{_KIND})\b\.?(?: (?:nw"
+    rf"|no) ?(?:\d[\w/]{{0,5}}|[a-z]\b),? )?\d{{1,5}}[A-Za-z]?(?:[/-]\d{{1,5}})?"
+    rf" (?:{_WORD} ){{1,4}}(?:{_KIND})\b\.?(?: (?:nw"
     rf"|ne|sw|se|n|s|e|w)\b)?"
     rf"|po box \d{{1,6}}|(?:{_WORD} ){{1,3}}(?:road|street|lane), (?={_WORD}(?: {_WORD})? {_POST})",
     re.IGNORECASE,
