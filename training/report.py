@@ -183,7 +183,7 @@ def _cost(injection: Injection, rows: Sequence[Row]) -> list[str]:
         ("all", lambda text: injection.score(text, "user")),
     ]
     lines = [
-        f"Cost on one thread over {len(texts)} texts of 1.2 KB in many languages, of each text the best of {RUNS} runs: "
+        f"Cost on one thread over {len(texts)} texts of 1.2 KB in many languages, of each text the best of {RUNS}: "
         "what other processes took of the machine is left out.",
         "",
         "| stage | p50 us | p99 us |",
