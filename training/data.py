@@ -126,7 +126,8 @@ def read(path: Path) -> list[Row]:
 
 def dev() -> list[Row]:
     """Rows that are reported on. What the owner of an agent says of himself is not screened, so it is left out."""
-    rows = [row for path in checked("dev") for row in read(path)]
+    files = [path for path in checked("dev") if path.name.startswith(("attack-", "benign-"))]
+    rows = [row for path in files for row in read(path)]
     return [row for row in rows if row.role != "system"]
 
 
