@@ -37,7 +37,7 @@ run: setup
 
 ## make test       the tests that need no privileges
 test: setup $(VENV)/clients
-	@$(BIN)/python -m pytest -m "not host"
+	@$(BIN)/python -m pytest -m "not host" -n auto --dist loadfile
 
 ## make test-host  the tests that need root (namespaces, Debian packages)
 test-host: setup
