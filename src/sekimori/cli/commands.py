@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from sekimori import __version__, config
 from sekimori.cli import show
+from sekimori.cli.screening import screen
 from sekimori.control import arguments
 from sekimori.control.arguments import By
 from sekimori.control.owner import Failed, Problem, exit_status
@@ -43,6 +44,8 @@ _kek = App(name="kek", help="The key-encryption key.")
 _import = App(name="import", help="Documents from the configuration of another gateway.")
 for _group in (_key, _object, _apikey, _route, _policy, _egress, _ledger, _kek, _import):
     app.command(_group)
+
+app.command(screen)
 
 _STDIN: Final = "/dev/stdin"
 Documents = Annotated[list[Path], Parameter(name=["--file", "-f"], consume_multiple=True, negative="")]
