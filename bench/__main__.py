@@ -45,6 +45,7 @@ def arguments() -> argparse.Namespace:
         default=["none"],
         help="other gateways to compare a plain call with, installed where they are missing (default: none)",
     )
+    parser.add_argument("--guards", action="store_true", help="with the guards on that need no document; not a verdict")
     parser.add_argument("--no-profile", action="store_true", help="leave out the cost per step")
     parser.add_argument("--self-test", action="store_true", help="nginx against nginx: every ratio must be about 1")
     parser.add_argument("--write-docs", action="store_true", help="write the result into docs/benchmarks.md")
@@ -145,7 +146,7 @@ class Bench:
         if name == "disk" and section.disk.filesystem == "tmpfs":
             section.place = "home on what should be a disk and is memory"
         self.say(f"making a home on {name}")
-        home = Home(folder / "home", self.upstream.port)
+        home = Home(folder / "home", self.upstream.port, guards=self.options.guards)
         with Sekimori(home) as sekimori:
             for measure in self.wanted(measures.SPEED):
                 try:

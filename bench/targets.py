@@ -149,10 +149,29 @@ key: operator/bench
 """
 
 
+_UNGUARDED: Final = """\
+---
+kind: Guard
+tenant: bench
+input:
+  promptInjection: {mode: off}
+  piiDetection: {mode: off}
+  secrets: {mode: off}
+  toxicContent: {mode: off}
+  encoding: {mode: off}
+output:
+  piiDetection: {mode: off}
+  secrets: {mode: off}
+  toxicContent: {mode: off}
+  outputInjection: {mode: off}
+"""
+
+
 class Home:
     """A scratch home made with the CLI alone, as a newcomer would: init, apply, key put, apikey issue."""
 
-    def __init__(self, path: Path, upstream_port: int) -> None:
+    def __init__(self, path: Path, upstream_port: int, *, guards: bool = False) -> None:
+        """`guards`: with those that are on without a document; else with none."""
         self.path = path
         self.gateway_port, self.control_port = free_ports(2)
         self.environ = {
@@ -161,7 +180,7 @@ class Home:
             "SEKIMORI_CONTROL_PORT": str(self.control_port),
         }
         documents = path.parent / "documents.yaml"
-        documents.write_text(_DOCUMENTS.format(upstream=upstream_port))
+        documents.write_text(_DOCUMENTS.format(upstream=upstream_port) + ("" if guards else _UNGUARDED))
         self.cli("init", "--name", "bench.example")
         self.cli("apply", "-f", str(documents))
         self.cli("key", "put", "operator/bench", stdin=traffic.PROVIDER_KEY)
@@ -182,7 +201,7 @@ class Home:
 
 
 class Sekimori(Target):
-    """`sekimori serve` as it comes: one process, default settings, guards off, every entry durable."""
+    """`sekimori serve` as it comes: one process, default settings, every entry durable."""
 
     def __init__(self, home: Home, *, plane: str | None = None, wrapper: list[str] | None = None) -> None:
         """`wrapper`: a command that takes the serving command's own arguments, as `bench.sampler` does."""

@@ -107,6 +107,10 @@ async def test_an_injection_is_refused_in_the_dialect_and_no_provider_sees_it(
         assert here.provider.seen == []
         [refused] = await here.of_kind("acme", entry.REFUSED)
         assert refused.reason == 50
+        assert (refused.verdict.allowed, refused.verdict.action) == (False, "block")
+        assert refused.verdict.reason == "prompt_injection_detected"
+        [check] = [check for check in refused.verdict.checks if check.name == "prompt_injection"]
+        assert check.findings[0].place.startswith("messages[")
         assert headers["x-sekimori-record"]
 
 

@@ -376,6 +376,7 @@ class Recording:
             operation=self._door.operation,
             model="" if ask is None else unkeyed(ask.model)[:200],
             generation=self._books.snapshot().generation,
+            verdict=None if self._input is None or self._input.allowed else self._input,
         )
 
     def _headers(self) -> Headers:

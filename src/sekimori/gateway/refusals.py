@@ -17,7 +17,7 @@ from msgspec import Struct
 from sekimori.errors import Fault, Refusal
 from sekimori.ledger.entry import AGENT_EXECUTION, LOGIN, REFUSED, Refused
 from sekimori.ledger.ledger import Draft, Ledger
-from sekimori.terms import OPERATOR, Principal
+from sekimori.terms import OPERATOR, Principal, Verdict
 
 WINDOW_MS: Final = 10_000
 
@@ -30,6 +30,8 @@ class Asked(Struct, frozen=True):
     operation: str
     model: str = ""
     generation: int = 0
+    verdict: Verdict | None = None
+    """Of the screening, where that refused it."""
 
 
 class _Window(Struct):
@@ -61,7 +63,9 @@ class Refusals:
         """
         log = OPERATOR if principal is None else principal.tenant_uid
         agent = None if principal is None else principal.agent_uid
-        key = (log, agent, refusal.reason)
+        # What different checks refused is not one refusal repeated.
+        why = refusal.reason if asked.verdict is None else f"{refusal.reason} {asked.verdict.reason}"
+        key = (log, agent, why)
         now = self._now_ms()
         window = self._windows.get(key)
         if window is not None and 0 <= now - window.opened_ms < WINDOW_MS:
@@ -81,6 +85,7 @@ class Refusals:
             first_ms=now,
             last_ms=now,
             credential=None if principal is None else principal.credential,
+            verdict=asked.verdict,
         )
         actor = "stranger" if principal is None else f"agent:{principal.agent_uid}"
         fresh = _Window(log, agent, actor, payload, asked.generation, loop.create_future(), now)
