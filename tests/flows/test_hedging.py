@@ -194,6 +194,19 @@ async def test_where_the_first_is_slow_an_equal_serves_and_both_are_recorded(
         assert hedges.made == 1
 
 
+async def test_what_a_guard_masked_is_masked_on_every_leg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with hedging(tmp_path, monkeypatch) as (here, _, hedges, _):
+        await here.apply("kind: Guard\ntenant: acme\ninput: {piiDetection: {mode: mask}}\n")
+        slow = Slow()
+        here.provider.script = [slow]
+        code, _, _ = await here.post("acme/x", chat(text="mail ana@example.org"))
+        await until(slow.cut)
+        assert (code, hedges.made) == (200, 1)
+        first, second = (seen["messages"][0]["content"] for _, _, seen in here.provider.seen)
+        assert first == second
+        assert first.startswith("mail [EMAIL_")
+
+
 async def test_a_stream_is_heard_with_its_first_event_and_the_other_cut_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

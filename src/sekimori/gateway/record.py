@@ -108,9 +108,9 @@ class Recording:
     def reserved(self, reservation: Reservation) -> None:
         self._reservation = reservation
 
-    def screened(self, verdict: Verdict) -> None:
-        """The verdict on the input; a block is refused here."""
-        self._input = verdict
+    def screened(self, ask: Ask, verdict: Verdict) -> None:
+        """What may travel on, and the verdict on the input; a block is refused here. Every hop is made of this ask."""
+        self._ask, self._input = ask, verdict
         if not verdict.allowed:
             raise blocked(verdict)
 

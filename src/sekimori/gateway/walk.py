@@ -63,7 +63,7 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
             # Behind the reservation: a look-up may read a disk, so only as many are under way as may be.
             grant = await owned(at, grant, ask)
         ask, verdict, screen = await screen_input(at.guards, at.books.snapshot().guard(principal), grant, ask)
-        record.screened(verdict)
+        record.screened(ask, verdict)
         with Hops(at.health, grant, ask, at.books.clock.monotonic, at.draw) as hops:
             for first_seen in hops:
                 hop = authorised(at, grant, ask, hops, record, first_seen)
@@ -73,7 +73,7 @@ async def walk(at: Gateway, door: Door, request: Request, reply: Reply) -> None:
                 if may_hedge(leg):
                     leg = await first_heard(at, leg, hops, record, partial(authorised, at, grant, ask, hops, record))
                 else:
-                    await at.providers.open(leg.grant, leg.route, ask, leg.answer)
+                    await at.providers.open(leg.grant, leg.route, leg.ask, leg.answer)
                 if not hops.failed(leg.route, record.answered(leg)):
                     return await release(leg, screen, record)
                 # Nothing is released yet, and the policy may let another key try.
