@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 
 from sekimori.dialects.fields_gemini import FILE, FOLDED, MODALITIES, SPELLED, TOOL_TYPES, folded
 from sekimori.dialects.found import MOST_TOKENS, Found, Path, read_schema, spell, wrong
-from sekimori.dialects.gemini_stream import BETWEEN, CLOSE, Stream
+from sekimori.dialects.gemini_stream import BETWEEN, CLOSE, OPEN, Stream
 from sekimori.dialects.glance import ABSENT, empty, first, glance, small
 from sekimori.dialects.openai import ReplyFacts
 from sekimori.dialects.strict import read_object
@@ -29,6 +29,8 @@ from sekimori.terms import NOTHING_NAMED, Ask, Dialect, Headers, Named, Operatio
 __all__ = [
     "NAME",
     "Stream",
+    "last_element",
+    "last_element",
     "model_page",
     "models_page",
     "read_ask",
@@ -350,10 +352,14 @@ def refusal(refused: Refusal, request_id: str | None = None) -> tuple[int, Heade
     return status, reply_headers(refused, request_id), _encode(_error(refused))
 
 
-def stream_error(refused: Refusal, array: bool = False) -> bytes:
-    """The event that ends a stream which cannot go on, or the last element of an array: the SDK raises on it."""
-    error = _encode(_error(refused))
-    return BETWEEN + error + CLOSE if array else b"data: " + error + b"\n\n"
+def stream_error(refused: Refusal) -> bytes:
+    """The event that ends a stream which cannot go on: the SDK raises on it."""
+    return b"data: " + _encode(_error(refused)) + b"\n\n"
+
+
+def last_element(refused: Refusal, begun: bool) -> bytes:
+    """The same as the last element of an array, of which elements were sent already where it has `begun`."""
+    return (BETWEEN if begun else OPEN) + _encode(_error(refused)) + CLOSE
 
 
 def _error(refused: Refusal) -> dict[str, Any]:

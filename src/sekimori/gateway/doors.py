@@ -56,10 +56,10 @@ class Door(Struct, frozen=True):
         """The media type of a stream."""
         return b"application/json" if self.named.array else b"text/event-stream"
 
-    def stream_error(self, refusal: Refusal) -> bytes:
+    def stream_error(self, refusal: Refusal, begun: bool) -> bytes:
         """The last bytes of a stream that cannot go on."""
         if self.named.array:
-            ended: bytes = gemini.stream_error(refusal, array=True)
+            ended: bytes = gemini.last_element(refusal, begun)
         else:
             ended = self.speech.stream_error(refusal)
         return ended

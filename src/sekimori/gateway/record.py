@@ -284,7 +284,8 @@ class Recording:
         elif not reply.started:
             await reply.send(*refuse(self._door.dialect, refusal, self._headers()))
         else:
-            await reply.finish(self._door.stream_error(refusal))
+            begun = self._leg is not None and self._leg.released > 0
+            await reply.finish(self._door.stream_error(refusal, begun))
 
     def _outcome(self, leg: Leg, refusal: Refusal | None, left: bool) -> entries.Outcome:
         if left or leg is not self._leg:
