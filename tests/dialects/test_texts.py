@@ -128,7 +128,11 @@ def test_long_names_of_members_are_read_and_fixed() -> None:
 
 
 leaves = st.one_of(
-    st.text(max_size=6), st.integers(-(10**20), 10**20), st.floats(allow_nan=False), st.booleans(), st.none()
+    st.text(max_size=6),
+    st.integers(-(10**20), 10**20),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.none(),
 )
 values = st.recursive(
     leaves,

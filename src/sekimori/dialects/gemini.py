@@ -30,7 +30,6 @@ __all__ = [
     "NAME",
     "Stream",
     "last_element",
-    "last_element",
     "model_page",
     "models_page",
     "read_ask",
