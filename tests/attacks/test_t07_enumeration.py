@@ -9,7 +9,7 @@ from typing import Any
 from tests.attacks.attacker import CHAT, COUNT, MESSAGES, VERSION, bearer, control, get, question
 from tests.flows.place import JSON, Place, chat, place
 
-OWN = ("x-request-id", "x-sekimori-record", "date")
+OWN = ("x-request-id", "request-id", "x-sekimori-record", "date")
 TALES = ("globex", "z", "operator/house", "clients/globex")
 
 MORE = """
