@@ -217,3 +217,17 @@ def test_a_detector_of_replies_that_trips() -> None:
     spans = output_spans(tools, policy, Masks(KEY))
     assert spans.screened(Text((), "assistant", "hi")) is None
     assert output_checks(policy, spans, 0, 0)[0].status == "failed_open"
+
+
+def test_text_beyond_what_a_check_reads_was_not_found_clean() -> None:
+    tools = replace(TOOLS, injection=lambda text, source: Scored(0.1, unread=5))
+    checks, blocked, _ = judged(GuardInput(), ("user", "hi"), tools=tools)
+    told = checks["prompt_injection"]
+    assert (told.status, told.passed, told.unread, blocked) == ("failed_closed", None, 5, "prompt_injection")
+    assert told.reason.startswith("too large")
+    policy = GuardInput(prompt_injection=InjectionCheck(on_failure="open"))
+    checks, blocked, _ = judged(policy, ("user", "hi"), tools=tools)
+    assert (checks["prompt_injection"].status, checks["prompt_injection"].unread, blocked) == ("failed_open", 5, "")
+    tools = replace(TOOLS, injection=lambda text, source: Scored(0.9, ("order",), unread=5))
+    checks, blocked, _ = judged(policy, ("user", "hi"), tools=tools)
+    assert (checks["prompt_injection"].status, blocked) == ("ran", "prompt_injection"), "what was found counts"

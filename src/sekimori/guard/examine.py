@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from sekimori.dialects.found import spell
 from sekimori.dialects.texts import Source, Text, Texts
@@ -112,11 +112,10 @@ def ran(name: str, mode: Mode, step: Callable[[], Check]) -> Check:
 
 def conclude(examined: Examined, mode: Mode, on_failure: OnFailure, check: Check) -> None:
     """Give a check its outcome."""
-    if check.status == "failed_closed" or (check.unread and check.status == "ran" and check.passed):
-        # What was not read was not found clean. Media is counted apart, and is no failure: see `Check.unread`.
-        if check.status == "failed_closed" and on_failure == "open":
-            check = Check(check.name, "failed_open", reason=check.reason, mode=mode, unread=check.unread)
-        elif check.status == "failed_closed" and mode in ("mask", "block"):
+    if check.status == "failed_closed":
+        if on_failure == "open":
+            check = structs.replace(check, status="failed_open")
+        elif mode in ("mask", "block"):
             examined.blocked = check.name
     elif check.passed is False:
         if mode == "block":
@@ -148,7 +147,7 @@ def _encoding(tools: Tools, policy: GuardInput, texts: list[Text], examined: Exa
             if mode == "mask" and told.cleaned is not None and not text.fixed:
                 edit(examined, text, told.cleaned)
                 texts[number] = text._replace(text=told.cleaned)
-    return _check("encoding", mode, not findings, score, findings, unread)
+    return _check("encoding", mode, not findings, score, findings, 0, unread)
 
 
 def _secrets(
@@ -217,20 +216,20 @@ def _injection(tools: Tools, policy: GuardInput, texts: list[Text], examined: Ex
     usual = tools.injection_from if part.threshold is None else part.threshold
     strict = tools.retrieved_from if part.retrieved is None else part.retrieved
     findings: list[Finding] = []
-    most = 0.0
+    most, beyond = 0.0, 0
     for text in texts:
         if text.source in ("system", "assistant", "definition") or (text.fixed and text.fixed != "signed"):
             continue  # the owner's own words, the model's, and what is no prose
         said = unescaped(text.text)[0] if text.json else text.text
         told = tools.injection(said, text.source)
-        unread += told.unread
+        beyond += told.unread
         most = max(most, told.score)
         threshold = strict if text.source in _RETRIEVED else usual
         if told.score >= threshold:
             findings += [Finding(reason, place=spell(text.path)) for reason in told.reasons or ("classifier",)]
         elif told.score >= tools.unsure_from:
             examined.unsure.append((text, told.score))
-    return _check("prompt_injection", part.mode, not findings, most, findings, unread)
+    return _check("prompt_injection", part.mode, not findings, most, findings, unread, beyond)
 
 
 def _toxic(tools: Tools, part: ToxicCheck, texts: list[Text]) -> Check:
@@ -243,10 +242,19 @@ def _toxic(tools: Tools, part: ToxicCheck, texts: list[Text]) -> Check:
             most, unread = max(most, told.score), unread + told.unread
             if told.score >= threshold:
                 findings.append(Finding("toxic", place=spell(text.path)))
-    return _check("toxic_content", part.mode, not findings, most, findings, unread)
+    return _check("toxic_content", part.mode, not findings, most, findings, 0, unread)
 
 
-def _check(name: str, mode: Mode, passed: bool, score: float, findings: list[Finding], unread: int) -> Check:
+def _check(
+    name: str, mode: Mode, passed: bool, score: float, findings: list[Finding], unread: int, beyond: int = 0
+) -> Check:
+    """`unread` is what no check of text reads (media, signed text); `beyond` is text that exceeds this one's bound:
+    where nothing was found in the rest, the check has not run, for what was not read was not found clean.
+    """
+    if passed and beyond:
+        reason = f"too large: {beyond} characters beyond what it reads"
+        return Check(name, "failed_closed", reason=reason, mode=mode, unread=unread + beyond)
+    unread += beyond
     listed = tuple(findings[:MOST_FINDINGS])
     if len(findings) > MOST_FINDINGS:
         listed = (*listed, Finding("more", count=len(findings) - MOST_FINDINGS))
